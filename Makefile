@@ -1,0 +1,54 @@
+# Needs Python 3.11 or newer and make, nothing else: everything goes into .venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# The version that the tests run on; CPU build: the CUDA one is gigabytes larger.
+TORCH  := 2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format schemas bench clean
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 12
+
+setup: $(VENV)/.ready ## build .venv with all that is needed
+
+# Linux has three ways to torch, tried in this order: a CPU build where pip already looks;
+# the CPU build that uv knows where to find; macOS wheels are CPU builds anyway.
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
+	  f"expected Python 3.11 or newer, found {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "Installing torch $(TORCH) (CPU) ..."
+	@if [ "$$(uname -s)" = Darwin ]; then \
+	  $(BIN)/pip install --quiet "torch==$(TORCH)"; \
+	else \
+	  $(BIN)/pip install --quiet "torch==$(TORCH)+cpu" 2>/dev/null \
+	  || { $(BIN)/pip install --quiet uv && \
+	       VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --torch-backend=cpu "torch==$(TORCH)"; }; \
+	fi
+	@echo "Installing SmartScheduler and its tools ..."
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@
+
+demo: setup ## run the product on an embedded cloud (HISTORY=DIR, RESUME=1)
+	@$(BIN)/smartscheduler demo $(if $(HISTORY),--history "$(HISTORY)") $(if $(RESUME),--resume)
+
+test: setup ## all tests
+	$(BIN)/pytest
+
+lint: setup ## formatting, style, types, import direction, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: setup ## mend formatting and style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove what make built
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist

@@ -1,0 +1,1 @@
+"""Forecasts of the carbon intensity of grids, 24 hours ahead."""

@@ -1,0 +1,170 @@
+"""Words of the forecaster: recorded hours, and forecasts. Pure, no torch, no I/O."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, dataclass_transform
+
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+T = TypeVar("T")
+
+HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH = 2000.0
+"""Above it a value is a unit error, not a grid: lignite at its worst is about 1,500
+(IPCC AR5 WG3 Annex III, life cycle, with the least efficient plants)."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+def document(cls: type[T]) -> type[T]:
+    """Make a frozen, keyword-only dataclass that validates all its fields at once."""
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    make: Callable[..., Any] = dataclass(frozen=True, slots=True, kw_only=True, config=config)
+    made: type[T] = make(cls)
+    return made
+
+
+def _to_utc_hour(time: datetime) -> datetime:
+    time = time.astimezone(UTC)
+    if time.minute or time.second or time.microsecond:
+        message = f"expected a full hour, found {time.isoformat()}"
+        raise ValueError(message)
+    return time
+
+
+UtcHour: TypeAlias = Annotated[AwareDatetime, AfterValidator(_to_utc_hour)]
+"""An aware time at a full hour, in UTC."""
+
+Intensity: TypeAlias = Annotated[float, Field(ge=0, le=HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH)]
+"""Carbon intensity, gCO2eq/kWh."""
+
+
+class Basis(StrEnum):
+    """Which emissions are counted."""
+
+    LIFECYCLE = "lifecycle"
+    DIRECT = "direct"
+
+
+@document
+class IntensityHour:
+    """Average carbon intensity of one hour of one grid zone, as recorded."""
+
+    start: UtcHour
+    """Begin of the hour."""
+    gco2eq_per_kwh: Intensity
+    """Average intensity, gCO2eq/kWh; a missing hour is absent, never 0."""
+    estimated: bool = False
+    """Whether the publisher estimated it."""
+
+
+@document
+class IntensityDay:
+    """All hours of one UTC day of one grid zone that were ever fetched."""
+
+    grid_zone: str
+    """Electricity Maps zone key, such as `DE`."""
+    day: date
+    """The day, UTC."""
+    basis: Basis
+    """Accounting basis."""
+    source: str
+    """Who published it; says `simulated` where it is."""
+    hours: tuple[IntensityHour, ...]
+    """Ascending, without duplicates; missing hours are absent."""
+    schema_version: Literal[1] = 1
+    """Version of this document."""
+
+    def __post_init__(self) -> None:
+        """Refuse hours that are out of order, doubled, or of another day."""
+        starts = [hour.start for hour in self.hours]
+        if starts != sorted(set(starts)):
+            message = "hours: expected ascending hours without duplicates"
+            raise ValueError(message)
+        strangers = [start for start in starts if start.date() != self.day]
+        if strangers:
+            message = f"hours: expected hours of {self.day}, found {strangers[0].isoformat()}"
+            raise ValueError(message)
+
+
+class Method(StrEnum):
+    """How the forecast of a grid zone was made, best first."""
+
+    TCN = "tcn"
+    CLIMATOLOGY = "climatology"
+
+
+@document
+class ZoneForecast:
+    """Forecast of one grid zone; entry i is the hour that starts at origin + i hours."""
+
+    grid_zone: str
+    """Electricity Maps zone key."""
+    p10: tuple[Intensity, ...]
+    """10 % quantile, gCO2eq/kWh, one per hour of the horizon."""
+    p50: tuple[Intensity, ...]
+    """Median."""
+    p90: tuple[Intensity, ...]
+    """90 % quantile."""
+    method: Method
+    """How the first 24 hours were made; what lies beyond is climatology."""
+    history_h: Annotated[int, Field(ge=0)]
+    """Recorded hours among the last 168 before the origin that it rests on."""
+
+    def __post_init__(self) -> None:
+        """Refuse quantiles of different length or order."""
+        if not len(self.p10) == len(self.p50) == len(self.p90) > 0:
+            message = (
+                "p10, p50, p90: expected the same length above 0, found"
+                f" {len(self.p10)}, {len(self.p50)}, {len(self.p90)}"
+            )
+            raise ValueError(message)
+        triples = enumerate(zip(self.p10, self.p50, self.p90, strict=True))
+        crossed = [i for i, (low, mid, high) in triples if not low <= mid <= high]
+        if crossed:
+            message = f"expected p10 <= p50 <= p90, found otherwise {crossed[0]} h after the origin"
+            raise ValueError(message)
+
+
+@document
+class LeftOut:
+    """A grid zone without a forecast; the planner does not use it."""
+
+    grid_zone: str
+    """Electricity Maps zone key."""
+    reason: str
+    """Why, for a person."""
+
+
+@document
+class Forecast:
+    """Forecast of all grid zones from one origin; lead time 1 is the hour that starts there."""
+
+    origin: UtcHour
+    """When it was made, and the begin of its first hour."""
+    zones: tuple[ZoneForecast, ...]
+    """One per grid zone that could be forecast."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Grid zones that could not."""
+    basis: Basis = Basis.LIFECYCLE
+    """Accounting basis."""
+    model_version: str
+    """Fingerprint of the model's artifact."""
+    source: str
+    """Where the history came from; says `simulated` where it is."""
+    schema_version: Literal[1] = 1
+    """Version of this document."""
+
+    @property
+    def horizon_h(self) -> int:
+        """Hours that all zones cover."""
+        return min((len(zone.p50) for zone in self.zones), default=0)
+
+    @property
+    def end(self) -> datetime:
+        """End of the last hour that all zones cover."""
+        return self.origin + timedelta(hours=self.horizon_h)
+
+    def zone(self, grid_zone: str) -> ZoneForecast | None:
+        """Return the forecast of `grid_zone`, `None` if there is none."""
+        return next((zone for zone in self.zones if zone.grid_zone == grid_zone), None)

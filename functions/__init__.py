@@ -1,0 +1,1 @@
+"""The control plane: forecast, plan, act."""

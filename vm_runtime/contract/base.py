@@ -1,0 +1,54 @@
+"""The building blocks of every document: strict frozen dataclasses, UTC times, ids."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Annotated, Any, TypeAlias, TypeVar, dataclass_transform
+
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+"""Version of all documents; a reader refuses one that it does not know."""
+
+_CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+def document(cls: type[T]) -> type[T]:
+    """Make a frozen, keyword-only dataclass that validates all its fields at once.
+
+    Unknown fields, NaN and infinities are refused. Construction raises
+    `pydantic.ValidationError` (a `ValueError`) that lists everything that is wrong.
+    """
+    make: Callable[..., Any] = dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+    made: type[T] = make(cls)
+    return made
+
+
+def _to_utc(time: datetime) -> datetime:
+    return time.astimezone(UTC)
+
+
+def _is_inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts:
+        message = f"expected a relative path inside the source folder, found {path!r}"
+        raise ValueError(message)
+    return path
+
+
+Utc: TypeAlias = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""An aware time, normalised to UTC; a naive one is refused."""
+
+JobId: TypeAlias = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
+"""Lower case, digits, dashes, at most 40: it becomes part of a VM's name (at most 63)."""
+
+RelativePath: TypeAlias = Annotated[str, AfterValidator(_is_inside)]
+"""A path below the job's source folder, with forward slashes."""
+
+Positive: TypeAlias = Annotated[float, Field(gt=0)]
+NonNegative: TypeAlias = Annotated[float, Field(ge=0)]
+Count: TypeAlias = Annotated[int, Field(ge=0)]

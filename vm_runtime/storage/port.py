@@ -1,0 +1,83 @@
+"""What a blob store promises, and the errors it raises; no implementation here."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+
+class StorageError(Exception):
+    """Base of everything that a blob store raises."""
+
+
+class BlobNotFoundError(StorageError):
+    """There is no object of that name."""
+
+
+class PreconditionFailedError(StorageError):
+    """The object's generation is not the expected one: somebody else wrote first."""
+
+
+class StorageDeniedError(StorageError):
+    """The caller may not do that; retrying does not help, a person must grant the right."""
+
+
+class StorageUnavailableError(StorageError):
+    """The store did not answer in time or refused for now; the write may or may not have landed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """An object's content with the generation that it has."""
+
+    name: str
+    data: bytes
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobInfo:
+    """An object in a listing."""
+
+    name: str
+    size_bytes: int
+    generation: int
+    updated_at: datetime
+
+
+class BlobStore(Protocol):
+    """Named blobs with generations; every write makes a new, larger generation.
+
+    A precondition `if_generation=g` makes a write or delete happen only if the object's
+    present generation is `g`; 0 means that it must not exist. `None` means no condition.
+    All methods may raise `StorageUnavailableError` and `StorageDeniedError`.
+    """
+
+    def read(self, name: str) -> Blob:
+        """Return the object; raises `BlobNotFoundError`."""
+        ...
+
+    def write(self, name: str, data: bytes, *, if_generation: int | None = None) -> int:
+        """Write atomically and return the new generation; raises `PreconditionFailedError`."""
+        ...
+
+    def delete(self, name: str, *, if_generation: int | None = None) -> None:
+        """Delete; raises `BlobNotFoundError`, `PreconditionFailedError`."""
+        ...
+
+    def list(self, prefix: str) -> list[BlobInfo]:
+        """Return all objects whose names start with `prefix`, sorted by name."""
+        ...
+
+    def upload(self, name: str, source: Path) -> int:
+        """Write a file's content without holding it in memory; returns the generation."""
+        ...
+
+    def download(self, name: str, target: Path) -> None:
+        """Write an object's content to `target`; raises `BlobNotFoundError`."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """`gs://BUCKET` or `file:///FOLDER`, as in the instance's metadata."""
+        ...
