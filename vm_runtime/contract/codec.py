@@ -20,7 +20,7 @@ class UnknownSchemaVersionError(DocumentError):
 
 
 @cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - a class object, which mypy does not take for Hashable
     return TypeAdapter(kind)
 
 

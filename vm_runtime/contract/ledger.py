@@ -72,7 +72,7 @@ class LedgerEntry:
     energy_basis: str
     """How the energy was found, such as `declared power 250 W x time`."""
     ended_because: str = ""
-    """Why it ended: `finished`, `interval end`, `preempted`, …; empty while it runs or if killed."""
+    """Why it ended: `finished`, `interval end`, `preempted`; empty while it runs or if killed."""
     schema_version: Literal[1] = 1
     """Version of this document."""
 
