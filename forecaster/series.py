@@ -1,10 +1,13 @@
 """Words of the forecaster: recorded hours, and forecasts. Pure, no torch, no I/O."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, dataclass_transform
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar, dataclass_transform
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
@@ -13,6 +16,9 @@ T = TypeVar("T")
 HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH = 2000.0
 """Above it a value is a unit error, not a grid: lignite at its worst is about 1,500
 (IPCC AR5 WG3 Annex III, life cycle, with the least efficient plants)."""
+
+
+HOUR = timedelta(hours=1)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
@@ -30,6 +36,20 @@ def _to_utc_hour(time: datetime) -> datetime:
         message = f"expected a full hour, found {time.isoformat()}"
         raise ValueError(message)
     return time
+
+
+def checked_hour(time: datetime, *, of: str) -> datetime:
+    """Return the full hour `time` in UTC.
+
+    Raises:
+        ValueError: If it has no time zone or is not a full hour; the message begins with `of`.
+    """
+    if time.tzinfo is None:
+        raise ValueError(f"{of}: expected a time with its time zone, found {time.isoformat()}")
+    try:
+        return _to_utc_hour(time)
+    except ValueError as error:
+        raise ValueError(f"{of}: {error}") from error
 
 
 UtcHour: TypeAlias = Annotated[AwareDatetime, AfterValidator(_to_utc_hour)]
@@ -85,6 +105,99 @@ class IntensityDay:
         if strangers:
             message = f"hours: expected hours of {self.day}, found {strangers[0].isoformat()}"
             raise ValueError(message)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IntensityHistory:
+    """Recorded intensity of one grid zone, hour by hour; an hour without a value is NaN."""
+
+    grid_zone: str
+    """Electricity Maps zone key, such as `DE`."""
+    start: datetime
+    """Begin of the first hour, aware, a full hour; kept in UTC."""
+    gco2eq_per_kwh: NDArray[np.float32]
+    """Average intensity, gCO2eq/kWh, shape (hours,); NaN where missing. A read-only copy."""
+    basis: Basis = Basis.LIFECYCLE
+    """Accounting basis."""
+
+    def __post_init__(self) -> None:
+        """Refuse naive or uneven times and impossible values, and copy the values.
+
+        Raises:
+            ValueError: If one is found; the message names the grid zone and the first offence.
+        """
+        object.__setattr__(self, "start", checked_hour(self.start, of=self.grid_zone))
+        values = np.array(self.gco2eq_per_kwh, dtype=np.float32)
+        if values.ndim != 1:
+            raise ValueError(f"{self.grid_zone}: expected shape (hours,), found {values.shape}")
+        # A comparison with NaN is false, and a NaN is a gap, not an offence.
+        wrong = np.flatnonzero((values < 0) | (values > HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH))
+        if wrong.size:
+            at = self.start + timedelta(hours=int(wrong[0]))
+            raise ValueError(
+                f"{self.grid_zone}: expected 0 to {HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH:.0f}"
+                f" gCO2eq/kWh, found {values[wrong[0]]:g} at {at.isoformat()} ({wrong.size} such hours);"
+                " check the unit and the column"
+            )
+        values.setflags(write=False)
+        object.__setattr__(self, "gco2eq_per_kwh", values)
+
+    @classmethod
+    def from_hours(
+        cls,
+        grid_zone: str,
+        hours: Iterable[tuple[datetime, float]],
+        *,
+        basis: Basis = Basis.LIFECYCLE,
+    ) -> Self:
+        """Order recorded `(begin of the hour, gCO2eq/kWh)` pairs; absent hours become NaN.
+
+        Raises:
+            ValueError: If there is no hour, a time is naive, uneven or there twice, or a value
+                is impossible.
+        """
+        pairs = [(checked_hour(time, of=grid_zone), value) for time, value in hours]
+        if not pairs:
+            raise ValueError(f"{grid_zone}: expected at least one recorded hour, found none")
+        start = min(time for time, _ in pairs)
+        index = [int((time - start) / HOUR) for time, _ in pairs]
+        counts = np.bincount(index)
+        if counts.max() > 1:
+            at = start + int(counts.argmax()) * HOUR
+            raise ValueError(
+                f"{grid_zone}: expected each hour once, found {at.isoformat()}"
+                f" {counts.max()} times; remove the duplicates"
+            )
+        values = np.full(len(counts), np.nan, dtype=np.float32)
+        values[index] = [value for _, value in pairs]
+        return cls(grid_zone=grid_zone, start=start, gco2eq_per_kwh=values, basis=basis)
+
+    @property
+    def end(self) -> datetime:
+        """End of the last hour."""
+        return self.start + len(self.gco2eq_per_kwh) * HOUR
+
+    def cut_before(self, origin: datetime) -> Self:
+        """Return the hours that ended at `origin` or before: all that was knowable then.
+
+        Raises:
+            ValueError: If `origin` is naive or not a full hour.
+        """
+        keep = int((checked_hour(origin, of="origin") - self.start) / HOUR)
+        return dataclasses.replace(self, gco2eq_per_kwh=self.gco2eq_per_kwh[: max(keep, 0)])
+
+    def window(self, begin: datetime, hours: int) -> NDArray[np.float32]:
+        """Return the `hours` values from `begin` on, shape (hours,); NaN outside the record."""
+        first = int((checked_hour(begin, of="begin") - self.start) / HOUR)
+        values = np.full(hours, np.nan, dtype=np.float32)
+        low, high = max(first, 0), min(first + hours, len(self.gco2eq_per_kwh))
+        if low < high:
+            values[low - first : high - first] = self.gco2eq_per_kwh[low:high]
+        return values
+
+    def before(self, origin: datetime, hours: int) -> NDArray[np.float32]:
+        """Return the last `hours` values before `origin`, shape (hours,), NaN where missing."""
+        return self.window(origin - hours * HOUR, hours)
 
 
 class Method(StrEnum):
