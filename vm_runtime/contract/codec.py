@@ -1,7 +1,6 @@
 """Documents to and from JSON bytes, with one clear error for all that is wrong."""
 
 import json
-from functools import cache
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,9 +18,14 @@ class UnknownSchemaVersionError(DocumentError):
     """A document was written by another version of this software."""
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - a class object, which mypy does not take for Hashable
-    return TypeAdapter(kind)
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    """Return the validator of `kind`, built once: building costs far more than using it."""
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
 
 
 def encode(document: object) -> bytes:

@@ -1,0 +1,105 @@
+"""The control plane's state of a job: one object, changed only by compare-and-swap."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from vm_runtime.contract.base import Count, JobId, Utc, document
+
+
+class Phase(StrEnum):
+    """Where a job is in its life."""
+
+    ACTIVE = "active"
+    """Planned, waiting, running or moving."""
+    FINISHED = "finished"
+    """Training is complete; VMs are being removed or gone."""
+    FAILED = "failed"
+    """Given up; `message` says what a person must do."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no VM may be made for the job any more."""
+        return self is not Phase.ACTIVE
+
+
+class Purpose(StrEnum):
+    """Why a VM is made; decides which function makes it."""
+
+    START = "start"
+    """No VM of the job runs."""
+    MOVE = "move"
+    """Another VM of the job runs and will hand over to it."""
+
+
+@document
+class Target:
+    """The newest VM of a job, decided and named before it is created."""
+
+    incarnation: Count
+    """Its incarnation; equals the state's."""
+    vm: str
+    """Its name."""
+    compute_zone: str
+    """Where."""
+    purpose: Purpose
+    """Why."""
+    interval_start: Utc
+    """It must not train before."""
+    interval_end: Utc
+    """It stops then, unless told otherwise."""
+    reserved_at: Utc
+    """When it was decided."""
+    operation: str | None = None
+    """Compute Engine's operation that creates it, once asked for."""
+
+
+@document
+class Block:
+    """A place that had no capacity or quota."""
+
+    place: str
+    """A compute zone or a whole region."""
+    until: Utc
+    """Not to be tried before."""
+    reason: str
+    """What Compute Engine said."""
+
+
+@document
+class JobState:
+    """What the control plane knows of a job beyond what can be observed."""
+
+    job_id: JobId
+    """The job."""
+    phase: Phase = Phase.ACTIVE
+    """Where it is in its life."""
+    seq: Count = 0
+    """Grows with each plan; an older one is ignored."""
+    plan_id: str | None = None
+    """The plan in force."""
+    incarnation: Count = 0
+    """Last incarnation given out."""
+    target: Target | None = None
+    """The newest VM, from its reservation until it is gone."""
+    fruitless_vms: Count = 0
+    """VMs made in a row without a new checkpoint; makes the next one wait, in the end fails."""
+    step_at_reservation: Count = 0
+    """Step of LATEST when the last VM was reserved: tells whether that VM achieved something."""
+    not_before: Utc | None = None
+    """No VM is made before: back-off after fruitless ones."""
+    blocked: tuple[Block, ...] = ()
+    """Places without capacity or quota."""
+    message: str = ""
+    """For a person: why it failed and what to do, or why it waits."""
+    closed_at: Utc | None = None
+    """When it reached its final phase."""
+    settled: bool = False
+    """Whether its receipt is complete."""
+    schema_version: Literal[1] = 1
+    """Version of this document."""
+
+    def blocks(self, compute_zone: str, now: datetime) -> Block | None:
+        """Return the block in force for `compute_zone` or its region, `None` if free."""
+        places = (compute_zone, compute_zone.rpartition("-")[0])
+        return next((b for b in self.blocked if b.place in places and now < b.until), None)

@@ -1,0 +1,86 @@
+"""A VM of ours as observed, in Compute Engine's own words."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class VmStatus(StrEnum):
+    """Compute Engine's instance states, as far as they matter here."""
+
+    PROVISIONING = "PROVISIONING"
+    STAGING = "STAGING"
+    RUNNING = "RUNNING"
+    STOPPING = "STOPPING"
+    """Also stands for PENDING_STOP, SUSPENDING and DEPROVISIONING."""
+    TERMINATED = "TERMINATED"
+    """Stopped: no power, only its disk is left. Also stands for SUSPENDED."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vm:
+    """A managed VM (label `managed-by=smartscheduler`); others are never listed."""
+
+    name: str
+    compute_zone: str
+    status: VmStatus
+    job_id: str
+    """From its label."""
+    incarnation: int
+    """From its label."""
+    created_at: datetime
+    interval_end: datetime
+    """From its metadata: when it is to stop."""
+    terminated_at: datetime | None = None
+    """When it was last seen to go down (Compute Engine's lastStopTimestamp)."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it trains or may yet train."""
+        return self.status in {VmStatus.PROVISIONING, VmStatus.STAGING, VmStatus.RUNNING}
+
+    @property
+    def region(self) -> str:
+        """Its region."""
+        return self.compute_zone.rpartition("-")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmSpec:
+    """Everything needed to create a VM."""
+
+    name: str
+    compute_zone: str
+    machine_type: str
+    labels: dict[str, str]
+    """Keys of `vm_runtime.contract.instance.Label`."""
+    metadata: dict[str, str]
+    """Keys of `vm_runtime.contract.instance.Attribute`."""
+    max_run_duration_s: int
+    """Compute Engine stops the VM after it, whatever happens; seconds."""
+
+
+class FailureKind(StrEnum):
+    """What a failed operation rules out."""
+
+    STOCK_OUT = "stock-out"
+    """The compute zone, for a while."""
+    QUOTA = "quota"
+    """The region, for a while."""
+    DENIED = "denied"
+    """Everything, until a person grants the right."""
+    OTHER = "other"
+    """Nothing for sure: counts as a fruitless try."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A long-running operation of Compute Engine."""
+
+    name: str
+    compute_zone: str
+    done: bool
+    failure: FailureKind | None = None
+    """Set once it is done and has failed: a stock-out surfaces here, not in the call."""
+    message: str = ""
+    """What Compute Engine said."""

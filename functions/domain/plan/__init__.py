@@ -1,0 +1,1 @@
+"""The interval plan of a job, and how the best one is found."""

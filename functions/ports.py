@@ -1,0 +1,113 @@
+"""What the handlers need from the world; adapters and the embedded cloud provide it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from forecaster.series import Forecast, IntensityHistory, IntensityHour
+from functions.domain.lifecycle.vm import Operation, Vm, VmSpec
+from functions.wire import WakeUp
+from vm_runtime.contract.clock import Clock
+from vm_runtime.storage.port import BlobStore
+
+
+class VmFleet(Protocol):
+    """All managed VMs of the project. No call waits for an operation to end.
+
+    Every mutating call is idempotent by its `request_id`. All raise `UnavailableError`
+    (the call may have succeeded) and `PermissionDeniedError`.
+    """
+
+    def list(self) -> Sequence[Vm]:
+        """Return all managed VMs in all zones, in one call."""
+        ...
+
+    def insert(self, spec: VmSpec, *, request_id: str) -> Operation:
+        """Start to create a VM; if the name exists, return a done operation.
+
+        Raises `StockOutError` or `QuotaExceededError` if that is known at once; else it
+        surfaces in the operation.
+        """
+        ...
+
+    def operation(self, name: str, compute_zone: str) -> Operation:
+        """Look at an operation; an unknown one is done without failure."""
+        ...
+
+    def stop(self, vm: Vm, *, request_id: str) -> None:
+        """Power off by force; a VM that is gone or down is fine."""
+        ...
+
+    def delete(self, vm: Vm, *, request_id: str) -> None:
+        """Delete it with its boot disk; a VM that is gone is fine."""
+        ...
+
+    def set_interval_end(self, vm: Vm, end: datetime, *, request_id: str) -> None:
+        """Tell a running VM when to stop, by its metadata; a VM that is gone is fine."""
+        ...
+
+
+class Publisher(Protocol):
+    """The topic `interval-plan`."""
+
+    def publish(self, message: WakeUp) -> None:
+        """Publish; returns when the topic has it. Raises `UnavailableError`."""
+        ...
+
+
+class Alarm(Protocol):
+    """The Cloud Scheduler jobs that `forecast` and `submit` may touch."""
+
+    def aim_boundary(self, at: datetime) -> None:
+        """Make the boundary job wake all functions at `at` (rounded up to its granularity)."""
+        ...
+
+    def tick_now(self) -> None:
+        """Trigger `forecast` now instead of at the full hour."""
+        ...
+
+
+class IntensitySource(Protocol):
+    """Who publishes carbon intensity."""
+
+    @property
+    def name(self) -> str:
+        """Source and basis as printed beside numbers; says `simulated` where it is."""
+        ...
+
+    def recent_hours(self, grid_zone: str, now: datetime) -> Sequence[IntensityHour]:
+        """Return the hours before `now` that the source gives, ascending.
+
+        Raises:
+            IntensityUnavailableError: none can be had now; the message says why.
+        """
+        ...
+
+
+class Forecaster(Protocol):
+    """The model, behind the adapter that knows torch."""
+
+    def forecast(
+        self,
+        histories: dict[str, IntensityHistory],
+        origin: datetime,
+        *,
+        horizon_h: int,
+        source: str,
+    ) -> Forecast:
+        """Return the forecast of every grid zone in `histories` that has recent data."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """All that handlers may touch; built in `bootstrap` only."""
+
+    store: BlobStore
+    fleet: VmFleet
+    publisher: Publisher
+    alarm: Alarm
+    intensity: IntensitySource
+    forecaster: Forecaster
+    clock: Clock
