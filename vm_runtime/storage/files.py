@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+from vm_runtime.storage.names import RESERVED, split_name
 from vm_runtime.storage.port import (
     Blob,
     BlobInfo,
@@ -24,9 +25,6 @@ from vm_runtime.storage.port import (
     StorageError,
     StorageUnavailableError,
 )
-
-LOCKS = ".locks"
-"""Folder beside the objects, for locks and unfinished writes; no object may be below it."""
 
 _PUBLISH_ATTEMPTS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -106,6 +104,9 @@ class FileBlobStore:
 
     def _put(self, name: str, fill: Callable[[BinaryIO], None], if_generation: int | None) -> int:
         path = self._path(name)
+        with _mapped(name):
+            # Who is late already need not wait for the lock: generations never come back.
+            _check(name, if_generation, _generation(path))
         with _mapped(name), self._locked(name) as lock:
             found = _generation(path)
             _check(name, if_generation, found)
@@ -123,18 +124,12 @@ class FileBlobStore:
             return generation
 
     def _path(self, name: str) -> Path:
-        parts = name.split("/")
-        if {"", ".", ".."} & set(parts) or "\0" in name or parts[0] == LOCKS:
-            raise StorageError(
-                "expected an object name such as 'jobs/a/job.json' (relative, no empty, '.' or"
-                f" '..' part, not below {LOCKS!r}), found {name!r}. Use another name."
-            )
-        return self._folder.joinpath(*parts)
+        return self._folder.joinpath(*split_name(name))
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[Path]:
         """Hold the object's lock, which is never removed: a fresh inode would be another lock."""
-        path = self._folder / LOCKS / f"{hashlib.sha256(name.encode()).hexdigest()}.lock"
+        path = self._folder / RESERVED / f"{hashlib.sha256(name.encode()).hexdigest()}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -147,7 +142,7 @@ class FileBlobStore:
 
     def _info(self, path: Path) -> BlobInfo | None:
         relative = path.relative_to(self._folder)
-        if relative.parts[0] == LOCKS:
+        if relative.parts[0] == RESERVED:
             return None
         try:
             stat = path.stat()
@@ -214,8 +209,8 @@ def _publish(temporary: Path, path: Path) -> None:
 def _files_below(top: Path) -> Iterator[Path]:
     """Yield all files below `top`, none if it is not there."""
     for folder, folders, files in os.walk(top):
-        if LOCKS in folders:
-            folders.remove(LOCKS)
+        if RESERVED in folders:
+            folders.remove(RESERVED)
         yield from (Path(folder, file) for file in files)
 
 

@@ -1,0 +1,85 @@
+"""A strict blob store in memory, for tests; passes the same contract suite as the real ones."""
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vm_runtime.storage.names import split_name
+from vm_runtime.storage.port import (
+    Blob,
+    BlobInfo,
+    BlobNotFoundError,
+    PreconditionFailedError,
+)
+
+
+class MemoryBlobStore:
+    """A `BlobStore` whose generations are one counter for the whole store."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._blobs: dict[str, Blob] = {}
+        self._last_generation = 0
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """A URL that nothing can open."""
+        return "memory://"
+
+    def read(self, name: str) -> Blob:
+        """Return the object."""
+        split_name(name)
+        with self._lock:
+            if name not in self._blobs:
+                raise BlobNotFoundError(f"{name}: expected an object, found none.")
+            return self._blobs[name]
+
+    def write(self, name: str, data: bytes, *, if_generation: int | None = None) -> int:
+        """Write and return the new generation."""
+        split_name(name)
+        with self._lock:
+            self._check(name, if_generation)
+            self._last_generation += 1
+            self._blobs[name] = Blob(name=name, data=bytes(data), generation=self._last_generation)
+            return self._last_generation
+
+    def delete(self, name: str, *, if_generation: int | None = None) -> None:
+        """Delete."""
+        split_name(name)
+        with self._lock:
+            if name not in self._blobs:
+                raise BlobNotFoundError(f"{name}: expected an object to delete, found none.")
+            self._check(name, if_generation)
+            del self._blobs[name]
+
+    def list(self, prefix: str) -> list[BlobInfo]:
+        """Return what starts with `prefix`, sorted."""
+        with self._lock:
+            return [
+                BlobInfo(
+                    name=name,
+                    size_bytes=len(blob.data),
+                    generation=blob.generation,
+                    updated_at=datetime.now(UTC),
+                )
+                for name, blob in sorted(self._blobs.items())
+                if name.startswith(prefix)
+            ]
+
+    def upload(self, name: str, source: Path) -> int:
+        """Write a file's content."""
+        return self.write(name, source.read_bytes())
+
+    def download(self, name: str, target: Path) -> None:
+        """Write an object's content to `target`."""
+        data = self.read(name).data
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+    def _check(self, name: str, if_generation: int | None) -> None:
+        found = self._blobs[name].generation if name in self._blobs else 0
+        if if_generation is not None and if_generation != found:
+            raise PreconditionFailedError(
+                f"{name}: expected generation {if_generation}, found {found}."
+            )
