@@ -139,9 +139,8 @@ class Tcn(nn.Module):
         history_bk = self._history(torch.cat([values_bcl, seen_bcl, past_bfl], dim=1))
         # Relative spread tells a calm window from a wild one, which normalising hides.
         wild_b1 = torch.log(spread_b / mean_b.clamp(min=1.0)).unsqueeze(1)
-        lead_bhk = self.to_lead(torch.cat([history_bk, zone_be, wild_b1], dim=1)).unflatten(
-            1, (self.config.horizon_h, self.config.lead_features)
-        )
+        lead_bk = self.to_lead(torch.cat([history_bk, zone_be, wild_b1], dim=1))
+        lead_bhk = lead_bk.view(-1, self.config.horizon_h, self.config.lead_features)
         zone_bhe = zone_be.unsqueeze(1).expand(-1, self.config.horizon_h, -1)
         ahead_bhf = calendar_btf[:, lookback:]
         out_bhq = self.to_quantiles(torch.cat([lead_bhk, ahead_bhf, zone_bhe], dim=2))
@@ -181,8 +180,8 @@ def normalise(windows_bcl: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     spread = torch.sqrt(offset.square().sum(-1, keepdim=True) / count)
     spread = torch.maximum(spread, SMALLEST_SPREAD * mean).clamp(min=SMALLEST_SPREAD)
     scaled = offset / spread
-    days = (-1, HOURS_PER_DAY)
-    days_mask, days_scaled = mask.unflatten(-1, days), scaled.unflatten(-1, days)
+    by_day = (*scaled.shape[:-1], -1, HOURS_PER_DAY)
+    days_mask, days_scaled = mask.reshape(by_day), scaled.reshape(by_day)
     same_hour = days_scaled.sum(-2, keepdim=True) / days_mask.sum(-2, keepdim=True).clamp(min=1.0)
     filled = torch.where(days_mask > 0, days_scaled, same_hour).flatten(-2)
     return filled, mask, mean[:, 0, 0], spread[:, 0, 0]

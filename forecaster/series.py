@@ -136,8 +136,8 @@ class IntensityHistory:
             at = self.start + timedelta(hours=int(wrong[0]))
             raise ValueError(
                 f"{self.grid_zone}: expected 0 to {HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH:.0f}"
-                f" gCO2eq/kWh, found {values[wrong[0]]:g} at {at.isoformat()} ({wrong.size} such hours);"
-                " check the unit and the column"
+                f" gCO2eq/kWh, found {values[wrong[0]]:g} at {at.isoformat()} ({wrong.size} such"
+                " hours); check the unit and the column"
             )
         values.setflags(write=False)
         object.__setattr__(self, "gco2eq_per_kwh", values)
