@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
+from math import ceil
 from types import MappingProxyType
 
 from functions.errors import InvalidInputError
@@ -167,18 +168,20 @@ def _unknown(name: str) -> str:
 def _machine_problems(job: Job) -> list[str]:
     family = job.machine_type.partition("-")[0]
     if family not in FAMILIES:
-        return [
+        message = (
             f"machine_type: found {job.machine_type!r} of the unknown family"
             f" {family!r}{_guess(family, list(FAMILIES))}, expected one of {', '.join(FAMILIES)}"
-        ]
+        )
+        return [message]
     allowed = [REGIONS[name] for name in job.allowed_regions if name in REGIONS]
     if not allowed or any(zones_with_machine(region, job.machine_type) for region in allowed):
         return []
     having = [r.name for r in _ALL if zones_with_machine(r, job.machine_type)]
-    return [
+    message = (
         f"machine_type: {job.machine_type} is in none of the allowed regions"
         f" ({', '.join(r.name for r in allowed)}), expected one of {', '.join(having)} among them"
-    ]
+    )
+    return [message]
 
 
 def _work_problems(job: Job) -> list[str]:
@@ -188,8 +191,9 @@ def _work_problems(job: Job) -> list[str]:
     need = timedelta(hours=job.work_h, seconds=job.start_overhead_s)
     if need <= room:
         return []
-    return [
+    message = (
         f"work_h: {job.work_h:g} h and one start of {job.start_overhead_s:g} s do not fit between"
         f" submitted_at and deadline ({room.total_seconds() / 3600:g} h), expected a deadline at"
-        f" least {(need - room).total_seconds() / 60:.0f} min later, or less work"
-    ]
+        f" least {ceil((need - room).total_seconds() / 60)} min later, or less work"
+    )
+    return [message]
