@@ -24,10 +24,9 @@ class VmFleet(Protocol):
         ...
 
     def insert(self, spec: VmSpec, *, request_id: str) -> Operation:
-        """Start to create a VM; if the name exists, return a done operation.
+        """Start to create a VM; if the name exists, return a done operation without failure.
 
-        Raises `StockOutError` or `QuotaExceededError` if that is known at once; else it
-        surfaces in the operation.
+        No capacity or quota is never raised: it surfaces in the operation returned, or later.
         """
         ...
 

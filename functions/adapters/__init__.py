@@ -1,0 +1,1 @@
+"""One file per vendor API; the only place that knows their libraries."""

@@ -1,0 +1,112 @@
+"""`decide`: from what is and what should be to the one next step. Pure.
+
+Order matters: what ends a job comes first, then what burns on, then who may train, then what
+is down (booking it decides how long the next VM has to wait), then what is missing: the VM
+that runs trains on meanwhile, and is only then told of the new plan.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from functions.domain.lifecycle import making, running
+from functions.domain.lifecycle.actions import (
+    Action,
+    Close,
+    Delete,
+    Owner,
+    SetIntervalEnd,
+    StopByForce,
+)
+from functions.domain.lifecycle.observation import Observation
+from functions.domain.lifecycle.state import Phase, Purpose
+from functions.domain.lifecycle.vm import VmStatus
+
+
+def decide(seen: Observation) -> Action | None:
+    """Return the one next step for the job, `None` if all is as it should be.
+
+    Each action names the function that owns it; the other two leave it alone.
+    """
+    rules: tuple[Callable[[Observation], Action | None], ...] = (
+        _close,
+        _end_what_burns_on,
+        _clear_out_final_job,
+        making.settle_pending,
+        running.hand_over,
+        _remove_what_is_down,
+        making.make_vm,
+        running.follow_plan,
+    )
+    for rule in rules:
+        action = rule(seen)
+        if action is not None:
+            return action
+    return None
+
+
+def _close(seen: Observation) -> Action | None:
+    if seen.state.phase.is_final:
+        return None
+    if seen.has_finished:
+        return Close(owner=Owner.STOP_VM, phase=Phase.FINISHED, reason="training is complete")
+    if seen.has_failed_for_good:
+        message = seen.progress.message if seen.progress else ""
+        return Close(owner=Owner.STOP_VM, phase=Phase.FAILED, reason=message)
+    if seen.state.fruitless_vms >= seen.timing.max_fruitless_vms and not seen.alive:
+        reason = (
+            f"{seen.state.fruitless_vms} VMs in a row made no new checkpoint. Look at the VM's"
+            " serial console and the script's log, mend it, and submit the job again;"
+            f" it would resume from step {seen.step}."
+        )
+        return Close(owner=Owner.STOP_VM, phase=Phase.FAILED, reason=reason)
+    return None
+
+
+def _end_what_burns_on(seen: Observation) -> Action | None:
+    grace = timedelta(seconds=seen.timing.force_stop_after_s)
+    for vm in seen.vms:
+        if vm.status is VmStatus.TERMINATED or vm.status is VmStatus.STOPPING:
+            continue
+        if seen.now > vm.interval_end + grace:
+            late_s = (seen.now - vm.interval_end).total_seconds()
+            reason = f"still up {late_s:.0f} s after its interval's end"
+            return StopByForce(owner=Owner.STOP_VM, vm=vm, reason=reason)
+        if seen.is_silent(vm):
+            reason = f"no report and no lease for more than {seen.timing.silence_s:.0f} s"
+            return StopByForce(owner=Owner.STOP_VM, vm=vm, reason=reason)
+    return None
+
+
+def _clear_out_final_job(seen: Observation) -> Action | None:
+    if not seen.state.phase.is_final:
+        return None
+    for vm in seen.alive:
+        if vm.interval_end > seen.now:
+            return SetIntervalEnd(
+                owner=Owner.STOP_VM, vm=vm, end=seen.now, reason=f"job is {seen.state.phase}"
+            )
+    return None
+
+
+def _remove_what_is_down(seen: Observation) -> Action | None:
+    """Delete VMs that are off; a moved job's source only once its successor runs."""
+    down = [vm for vm in seen.vms if vm.status is VmStatus.TERMINATED]
+    newest = max((vm.incarnation for vm in seen.vms), default=0)
+    for vm in sorted(down, key=lambda vm: vm.incarnation):
+        moved = vm.incarnation < newest or _is_moving(seen)
+        if moved and not _successor_runs(seen, newest) and not seen.state.phase.is_final:
+            continue
+        owner = Owner.MOVE_VM if moved else Owner.STOP_VM
+        return Delete(owner=owner, vm=vm, reason="it is down; all it knew is in the bucket")
+    return None
+
+
+def _is_moving(seen: Observation) -> bool:
+    return seen.pending is not None and seen.pending.purpose is Purpose.MOVE
+
+
+def _successor_runs(seen: Observation, newest: int) -> bool:
+    if _is_moving(seen):
+        return False
+    successor = next(vm for vm in seen.vms if vm.incarnation == newest)
+    return successor.status in {VmStatus.RUNNING, VmStatus.TERMINATED}

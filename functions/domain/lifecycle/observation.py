@@ -1,0 +1,90 @@
+"""All that `decide` looks at: one job, as read from the bucket and from Compute Engine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from functions.domain.lifecycle.state import JobState, Target
+from functions.domain.lifecycle.timing import Timing
+from functions.domain.lifecycle.vm import Operation, Vm
+from functions.domain.plan.document import Plan, PlannedInterval
+from vm_runtime.contract.checkpoint import Latest
+from vm_runtime.contract.job import Job
+from vm_runtime.contract.lease import Lease
+from vm_runtime.contract.progress import Progress, RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What is (VMs, lease, progress) and what should be (plan)."""
+
+    now: datetime
+    timing: Timing
+    job: Job
+    state: JobState
+    plan: Plan | None
+    vms: Sequence[Vm]
+    """The job's VMs."""
+    lease: Lease | None
+    progress: Progress | None
+    latest: Latest | None
+    operation: Operation | None
+    """The operation of `state.target`, if it was asked for and its VM is not listed."""
+
+    @property
+    def alive(self) -> list[Vm]:
+        """VMs that train or may yet train, newest incarnation first."""
+        living = [vm for vm in self.vms if vm.is_alive]
+        return sorted(living, key=lambda vm: vm.incarnation, reverse=True)
+
+    @property
+    def current(self) -> PlannedInterval | None:
+        """The planned interval that covers now."""
+        intervals = self.plan.intervals if self.plan else ()
+        return next((i for i in intervals if i.start <= self.now < i.end), None)
+
+    @property
+    def upcoming(self) -> PlannedInterval | None:
+        """The planned interval for which it is time to boot a VM."""
+        lead = timedelta(seconds=self.timing.boot_lead_s)
+        intervals = self.plan.intervals if self.plan else ()
+        return next((i for i in intervals if i.start - lead <= self.now < i.start), None)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps in the latest committed checkpoint."""
+        return self.latest.step if self.latest else 0
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether the final checkpoint is committed: the pointer says so, not a report."""
+        return self.latest is not None and self.latest.finished
+
+    @property
+    def has_failed_for_good(self) -> bool:
+        """Whether the script failed as often in a row as the job allows."""
+        report = self.progress
+        return (
+            report is not None
+            and report.state is RunState.FAILED
+            and report.failures_in_a_row >= self.job.max_failures
+        )
+
+    @property
+    def pending(self) -> Target | None:
+        """The reserved VM while Compute Engine does not list it."""
+        target = self.state.target
+        if target is None or any(vm.incarnation == target.incarnation for vm in self.vms):
+            return None
+        return target
+
+    def is_silent(self, vm: Vm) -> bool:
+        """Whether a VM that should run neither reports nor holds the lease for too long."""
+        limit = timedelta(seconds=self.timing.silence_s)
+        lease, report = self.lease, self.progress
+        if lease and lease.incarnation == vm.incarnation and lease.is_held(self.now):
+            return False
+        heard = vm.created_at
+        if report and report.incarnation == vm.incarnation:
+            heard = max(heard, report.heartbeat_at)
+        return self.now - heard > limit

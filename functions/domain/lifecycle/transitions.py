@@ -1,0 +1,62 @@
+"""What each action makes of the job's state. Pure: `handlers.perform` writes the result."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from functions.domain.lifecycle.actions import Close, DropTarget, Reserve
+from functions.domain.lifecycle.observation import Observation
+from functions.domain.lifecycle.state import JobState, Target
+from functions.domain.lifecycle.vm import Vm
+from vm_runtime.contract.instance import vm_name
+
+
+def reserved(seen: Observation, action: Reserve) -> JobState:
+    """Give out the next incarnation, with name and place, before anything is made."""
+    incarnation = seen.state.incarnation + 1
+    target = Target(
+        incarnation=incarnation,
+        vm=vm_name(seen.job.job_id, incarnation),
+        compute_zone=action.compute_zone,
+        purpose=action.purpose,
+        interval_start=action.interval_start,
+        interval_end=action.interval_end,
+        reserved_at=seen.now,
+    )
+    return replace(
+        seen.state,
+        incarnation=incarnation,
+        target=target,
+        step_at_reservation=seen.step,
+        blocked=tuple(block for block in seen.state.blocked if seen.now < block.until),
+    )
+
+
+def dropped(seen: Observation, action: DropTarget) -> JobState:
+    """Forget the reserved VM; remember the blocked place."""
+    state = replace(seen.state, target=None, message=action.reason)
+    if action.block is not None:
+        state = replace(state, blocked=(*state.blocked, action.block))
+    return _one_more_fruitless(seen, state) if action.is_fruitless else state
+
+
+def removed(seen: Observation, vm: Vm) -> JobState:
+    """Book the end of a VM: only the newest one changes the state, and only once."""
+    state = seen.state
+    if state.target is None or state.target.incarnation != vm.incarnation:
+        return state
+    state = replace(state, target=None)
+    if seen.step > state.step_at_reservation:
+        return replace(state, fruitless_vms=0, not_before=None, message="")
+    return _one_more_fruitless(seen, state)
+
+
+def closed(seen: Observation, action: Close) -> JobState:
+    """Enter a final phase."""
+    return replace(seen.state, phase=action.phase, message=action.reason, closed_at=seen.now)
+
+
+def _one_more_fruitless(seen: Observation, state: JobState) -> JobState:
+    """Make the next VM wait: twice as long for each one in a row that achieved nothing."""
+    count = state.fruitless_vms + 1
+    wait_s = seen.timing.retry_after_s * 2 ** (count - 1)
+    return replace(state, fruitless_vms=count, not_before=seen.now + timedelta(seconds=wait_s))

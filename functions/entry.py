@@ -1,0 +1,74 @@
+"""From HTTP and CloudEvents to use cases: what is acknowledged, what has to come again.
+
+An exception means 500, and Pub/Sub delivers again; returning means that it is done with.
+"""
+
+import base64
+import binascii
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from cloudevents.http import CloudEvent
+from flask import Request, jsonify
+from flask.typing import ResponseReturnValue
+
+from functions import bootstrap, logs
+from functions.domain.lifecycle.actions import Owner
+from functions.errors import InvalidInputError, PermanentError, TransientError
+from functions.handlers.reconcile import reconcile
+from functions.handlers.tick import tick
+from functions.wire import decode_wake_up
+
+_LOG = logging.getLogger(__name__)
+
+
+def run_tick(request: Request) -> ResponseReturnValue:
+    """Run one tick; the answer says what it did, so that Cloud Scheduler's log does."""
+    logs.set_up()
+    schedule_time = request.headers.get("X-CloudScheduler-ScheduleTime", "")
+    deployment = bootstrap.deployment()
+    try:
+        result = tick(bootstrap.ports(), deployment.timing)
+    except TransientError as error:
+        _LOG.warning("%s", error, extra={"schedule_time": schedule_time})
+        return jsonify(error=str(error)), 503
+    except PermanentError as error:
+        _LOG.error("%s", error, extra={"schedule_time": schedule_time})
+        # 200: the scheduler's retries would not help, the next tick might.
+        return jsonify(error=str(error)), 200
+    extra = {key: str(value) for key, value in asdict(result).items()}
+    _LOG.info("tick of %s done", result.origin.isoformat(), extra=extra)
+    return jsonify(extra)
+
+
+def run_step(owner: Owner, event: CloudEvent) -> None:
+    """Take `owner`'s next steps for the jobs that the event is about.
+
+    Raises:
+        TransientError: the event has to come again.
+    """
+    logs.set_up()
+    try:
+        message = decode_wake_up(_data(event))
+        reconcile(bootstrap.ports(), bootstrap.deployment().timing, owner, message)
+    except PermanentError as error:
+        # Acknowledged: it would fail again the same way, for ever.
+        _LOG.error("%s", error, extra={"event_id": str(event["id"]), "owner": owner})
+
+
+def _data(event: CloudEvent) -> bytes:
+    body: Any = event.data
+    message = body.get("message") if isinstance(body, dict) else None
+    encoded = message.get("data") if isinstance(message, dict) else None
+    if not isinstance(encoded, str | bytes) or not encoded:
+        raise InvalidInputError(
+            f"event {event['id']}: expected message.data in base64, found none."
+            " Publish a WakeUp as JSON."
+        )
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInputError(
+            f"event {event['id']}: expected message.data in base64, found {encoded[:40]!r}."
+        ) from error

@@ -1,0 +1,1 @@
+"""The use cases, over ports: observe, decide (in `domain`), do one step."""

@@ -1,0 +1,122 @@
+"""Typed documents in the bucket, with the store's errors mapped to ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from functions.errors import (
+    InvalidInputError,
+    PermissionDeniedError,
+    StaleStateError,
+    UnavailableError,
+)
+from vm_runtime.contract import object_names
+from vm_runtime.contract.codec import DocumentError, decode, encode
+from vm_runtime.storage.port import (
+    BlobNotFoundError,
+    BlobStore,
+    PreconditionFailedError,
+    StorageDeniedError,
+    StorageUnavailableError,
+)
+
+T = TypeVar("T")
+
+_STATE = "/state.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versioned(Generic[T]):
+    """A document with the generation to compare-and-swap against."""
+
+    document: T
+    generation: int
+
+
+class Documents:
+    """Reads and writes documents; every error says which object."""
+
+    def __init__(self, store: BlobStore) -> None:
+        """Use the bucket behind `store`."""
+        self._store = store
+
+    def find(self, kind: type[T], name: str) -> Versioned[T] | None:
+        """Return the document, `None` if there is no such object.
+
+        Raises:
+            InvalidInputError: it is there but malformed or of an unknown version.
+        """
+        with _mapped(name):
+            try:
+                blob = self._store.read(name)
+            except BlobNotFoundError:
+                return None
+        try:
+            return Versioned(
+                document=decode(kind, blob.data, name=name), generation=blob.generation
+            )
+        except DocumentError as error:
+            raise InvalidInputError(str(error)) from error
+
+    def get(self, kind: type[T], name: str) -> T:
+        """Return the document.
+
+        Raises:
+            InvalidInputError: it is missing or malformed.
+        """
+        found = self.find(kind, name)
+        if found is None:
+            raise InvalidInputError(f"{name}: expected an object, found none. Submit the job anew.")
+        return found.document
+
+    def peek(self, kind: type[T], name: str) -> T | None:
+        """Return the document without its generation, `None` if there is no such object."""
+        found = self.find(kind, name)
+        return found.document if found else None
+
+    def write(self, name: str, document: object, *, if_generation: int | None = None) -> int:
+        """Write and return the new generation.
+
+        Raises:
+            StaleStateError: the precondition failed: somebody else wrote first.
+        """
+        with _mapped(name):
+            return self._store.write(name, encode(document), if_generation=if_generation)
+
+    def create(self, name: str, document: object) -> bool:
+        """Write if there is no such object yet; return whether it was written."""
+        try:
+            self.write(name, document, if_generation=0)
+        except StaleStateError:
+            return False
+        return True
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of all objects below `prefix`, sorted."""
+        with _mapped(prefix):
+            return [info.name for info in self._store.list(prefix)]
+
+    def job_ids(self) -> list[str]:
+        """Return the ids of all submitted jobs, sorted."""
+        names = self.names(object_names.JOBS)
+        return [
+            name.removeprefix(object_names.JOBS).removesuffix(_STATE)
+            for name in names
+            if name.endswith(_STATE) and name.count("/") == object_names.JOBS.count("/") + 1
+        ]
+
+
+@contextmanager
+def _mapped(name: str) -> Iterator[None]:
+    try:
+        yield
+    except PreconditionFailedError as error:
+        raise StaleStateError(f"{name}: somebody else wrote it first ({error})") from error
+    except StorageDeniedError as error:
+        raise PermissionDeniedError(
+            f"{name}: the bucket refused ({error}). Grant this function's service account"
+            " roles/storage.objectUser on the bucket."
+        ) from error
+    except StorageUnavailableError as error:
+        raise UnavailableError(f"{name}: the bucket did not answer ({error})") from error

@@ -1,0 +1,138 @@
+"""Carries one action out. Every effect may be repeated; a crash between two is mended later."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import assert_never
+from uuid import UUID, uuid5
+
+from functions.domain.lifecycle import transitions
+from functions.domain.lifecycle.actions import (
+    Action,
+    Close,
+    Delete,
+    DropTarget,
+    Insert,
+    Reserve,
+    SetIntervalEnd,
+    StopByForce,
+)
+from functions.domain.lifecycle.making import give_up
+from functions.domain.lifecycle.observation import Observation
+from functions.domain.lifecycle.state import JobState, Target
+from functions.domain.lifecycle.vm import Vm, VmSpec
+from functions.handlers.documents import Documents
+from functions.handlers.observe import Sighting
+from functions.ports import Ports
+from vm_runtime.contract import object_names
+from vm_runtime.contract.instance import MANAGED_BY, Attribute, Label
+from vm_runtime.contract.ledger import VmLifetime
+
+_NAMESPACE = UUID("6f1d2f0e-5d0c-4f5e-9a57-3d6f0c1b7a11")
+"""Of request ids: the same job, incarnation, verb and attempt give the same id."""
+
+LAST_RUN_MARGIN = timedelta(minutes=15)
+"""Promise 4: so long after its last possible interval no VM may be up, whatever happens."""
+
+
+def perform(ports: Ports, sighting: Sighting, action: Action) -> bool:
+    """Do it; return whether the next look should follow at once.
+
+    Raises:
+        StaleStateError: somebody else changed the state first; look again.
+        TransientError: a service did not answer; the effect may or may not have happened.
+    """
+    seen = sighting.seen
+    match action:
+        case Reserve():
+            again = _save(ports, sighting, transitions.reserved(seen, action))
+        case DropTarget():
+            again = _save(ports, sighting, transitions.dropped(seen, action))
+        case Close():
+            again = _save(ports, sighting, transitions.closed(seen, action))
+        case Insert():
+            again = _insert(ports, sighting, action)
+        case Delete():
+            again = _delete(ports, sighting, action)
+        case SetIntervalEnd():
+            request_id = _request_id(seen, action.vm, f"interval-end-{action.end.isoformat()}")
+            ports.fleet.set_interval_end(action.vm, action.end, request_id=request_id)
+            again = False  # The VM needs a while; the heartbeat looks again.
+        case StopByForce():
+            ports.fleet.stop(action.vm, request_id=_request_id(seen, action.vm, "stop"))
+            again = False
+        case _:
+            assert_never(action)
+    return again
+
+
+def _save(ports: Ports, sighting: Sighting, state: JobState) -> bool:
+    """Write the state if nobody else did since it was read."""
+    name = object_names.state(state.job_id)
+    Documents(ports.store).write(name, state, if_generation=sighting.state_generation)
+    return True
+
+
+def _insert(ports: Ports, sighting: Sighting, action: Insert) -> bool:
+    seen, target = sighting.seen, action.target
+    request_id = _request_id(seen, target, "insert")
+    operation = ports.fleet.insert(_spec(ports, seen, target), request_id=request_id)
+    if operation.done and operation.failure is not None:
+        return perform(ports, sighting, give_up(seen, target, operation))
+    asked = replace(seen.state, target=replace(target, operation=operation.name))
+    return _save(ports, sighting, asked)
+
+
+def _delete(ports: Ports, sighting: Sighting, action: Delete) -> bool:
+    """Book first, delete last: what a VM drew must be known before it is gone."""
+    seen, vm = sighting.seen, action.vm
+    lifetime = VmLifetime(
+        job_id=vm.job_id,
+        vm=vm.name,
+        incarnation=vm.incarnation,
+        compute_zone=vm.compute_zone,
+        created_at=vm.created_at,
+        terminated_at=vm.terminated_at or seen.now,
+    )
+    name = object_names.vm_lifetime(vm.job_id, vm.incarnation)
+    Documents(ports.store).create(name, lifetime)
+    state = transitions.removed(seen, vm)
+    is_news = state != seen.state
+    if is_news:
+        _save(ports, sighting, state)
+    ports.fleet.delete(vm, request_id=_request_id(seen, vm, "delete"))
+    return is_news
+
+
+def _spec(ports: Ports, seen: Observation, target: Target) -> VmSpec:
+    latest_end = max(target.interval_end, seen.job.effective_deadline or target.interval_end)
+    longest = latest_end + LAST_RUN_MARGIN - seen.now
+    return VmSpec(
+        name=target.vm,
+        compute_zone=target.compute_zone,
+        machine_type=seen.job.machine_type,
+        labels={
+            Label.MANAGED_BY: MANAGED_BY,
+            Label.JOB: seen.job.job_id,
+            Label.INCARNATION: str(target.incarnation),
+            Label.PLAN: (seen.state.plan_id or "none").lower(),
+        },
+        metadata={
+            Attribute.JOB: seen.job.job_id,
+            Attribute.INCARNATION: str(target.incarnation),
+            Attribute.BUCKET: ports.store.url,
+            Attribute.INTERVAL_START: target.interval_start.isoformat(),
+            Attribute.INTERVAL_END: target.interval_end.isoformat(),
+            Attribute.LEASE_TTL_S: str(seen.timing.lease_ttl_s),
+            Attribute.SHUTDOWN_GRACE_S: str(seen.timing.shutdown_grace_s),
+        },
+        max_run_duration_s=int(longest.total_seconds()),
+    )
+
+
+def _request_id(seen: Observation, vm: Vm | Target, verb: str) -> str:
+    """Return the same id for the same attempt; a new attempt every force_stop_after_s.
+
+    Compute Engine answers a repeated id with the first result, even if that was a failure.
+    """
+    attempt = int(seen.now.timestamp() // seen.timing.force_stop_after_s)
+    return str(uuid5(_NAMESPACE, f"{seen.job.job_id}/{vm.incarnation}/{verb}/{attempt}"))

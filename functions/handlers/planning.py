@@ -1,0 +1,101 @@
+"""Plans one job anew from its true progress, stores the plan and publishes it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from forecaster.series import Forecast
+from functions.domain.job import work_left_h
+from functions.domain.lifecycle.state import JobState
+from functions.domain.lifecycle.vm import Vm
+from functions.domain.plan.document import Plan
+from functions.domain.plan.planner import make_plan
+from functions.errors import InvalidInputError, StaleStateError
+from functions.handlers.documents import Documents
+from functions.ports import Ports
+from functions.wire import WakeUp, WakeUpKind
+from vm_runtime.contract import object_names
+from vm_runtime.contract.job import Job
+from vm_runtime.contract.lease import Lease
+from vm_runtime.contract.progress import Progress
+
+_LOG = logging.getLogger(__name__)
+
+TRIES = 5
+"""Compare-and-swaps of the state against the functions that write it too."""
+
+
+def plan_job(ports: Ports, forecast: Forecast, job_id: str, vms: Sequence[Vm]) -> Plan:
+    """Return the job's plan under `forecast`; made, stored and put in force if it is new.
+
+    Raises:
+        PermanentError: the job cannot be planned; the message says what to mend.
+        TransientError: no data for its regions now, or a service did not answer.
+    """
+    documents = Documents(ports.store)
+    job = documents.get(Job, object_names.job(job_id))
+    state = documents.get(JobState, object_names.state(job_id))
+    fresh = _make(ports, forecast, job, state, vms)
+    name = object_names.plan(job_id, fresh.plan_id)
+    # A repeated tick finds the plan that the first one stored, and does not change it.
+    if documents.create(name, fresh):
+        _LOG.info("%s", fresh.reason, extra={"job_id": job_id, "plan_id": fresh.plan_id})
+    plan = documents.get(Plan, name)
+    message = WakeUp(
+        kind=WakeUpKind.PLAN,
+        sent_at=ports.clock.now(),
+        job_id=job_id,
+        seq=_put_in_force(documents, plan),
+        plan=plan,
+    )
+    ports.publisher.publish(message)
+    return plan
+
+
+def _put_in_force(documents: Documents, plan: Plan) -> int:
+    """Name the plan in the state and return its `seq`; the functions write there too."""
+    name = object_names.state(plan.job_id)
+    for _ in range(TRIES):
+        found = documents.find(JobState, name)
+        if found is None:
+            raise InvalidInputError(f"{name}: expected an object, found none. Submit the job anew.")
+        state = found.document
+        if state.plan_id is not None and state.plan_id >= plan.plan_id:
+            return state.seq
+        state = replace(state, plan_id=plan.plan_id, seq=state.seq + 1)
+        try:
+            documents.write(name, state, if_generation=found.generation)
+        except StaleStateError:
+            continue
+        return state.seq
+    raise StaleStateError(f"{name}: changed under {TRIES} writes in a row; tick again")
+
+
+def _make(ports: Ports, forecast: Forecast, job: Job, state: JobState, vms: Sequence[Vm]) -> Plan:
+    documents = Documents(ports.store)
+    now = ports.clock.now()
+    progress = documents.peek(Progress, object_names.progress(job.job_id))
+    lease = documents.peek(Lease, object_names.lease(job.job_id))
+    return make_plan(
+        job,
+        forecast,
+        now=now,
+        work_left_h=work_left_h(job, progress),
+        running_in=_running_in(job, lease, vms, now),
+        blocked=tuple(block.place for block in state.blocked if now < block.until),
+    )
+
+
+def _running_in(job: Job, lease: Lease | None, vms: Sequence[Vm], now: datetime) -> str | None:
+    """Where going on costs nothing: at the lease's holder, else at the newest VM that is up."""
+    mine = [vm for vm in vms if vm.job_id == job.job_id]
+    alive = [vm for vm in mine if vm.is_alive and vm.interval_end > now]
+    alive.sort(key=lambda vm: vm.incarnation)
+    holder = [
+        vm
+        for vm in alive
+        if lease is not None and not lease.released and vm.incarnation == lease.incarnation
+    ]
+    newest = (holder or alive)[-1:]
+    return newest[0].compute_zone if newest else None

@@ -1,0 +1,121 @@
+"""The use case behind `forecast`: record, forecast, plan every job, settle, aim the alarm."""
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from forecaster.series import Forecast
+from functions.domain.lifecycle.state import JobState
+from functions.domain.lifecycle.timing import Timing
+from functions.domain.plan.document import Plan
+from functions.domain.regions import GRID_ZONES
+from functions.errors import IntensityUnavailableError, PermanentError, TransientError
+from functions.handlers.documents import Documents
+from functions.handlers.planning import plan_job
+from functions.handlers.record import record_all
+from functions.handlers.settle import settle_job
+from functions.ports import Ports
+from vm_runtime.contract import object_names
+from vm_runtime.contract.job import Job
+
+_LOG = logging.getLogger(__name__)
+
+SHORTEST_HORIZON_H = 24
+LONGEST_HORIZON_H = 168
+"""What the forecaster gives: the first 24 hours by the TCN, the rest by climatology."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickResult:
+    """What one tick did."""
+
+    origin: datetime
+    planned: int
+    """Jobs that have a plan of this origin."""
+    settled: int
+    """Jobs whose receipt is complete."""
+    failed: int
+    """Jobs that could not be planned or settled; the log says why."""
+
+
+def tick(ports: Ports, timing: Timing) -> TickResult:
+    """Forecast from the present hour on, and plan or settle every job.
+
+    One job's trouble never keeps another from its plan. Repeating a tick changes nothing.
+
+    Raises:
+        IntensityUnavailableError: no grid zone has data; the plans in force stay.
+    """
+    now = ports.clock.now()
+    origin = now.replace(minute=0, second=0, microsecond=0)
+    documents = Documents(ports.store)
+    job_ids = documents.job_ids()
+    forecast = make_forecast(ports, origin, _horizon_h(documents, job_ids, origin))
+    vms = ports.fleet.list()
+    plans: list[Plan] = []
+    settled = failed = 0
+    for job_id in job_ids:
+        try:
+            state = documents.get(JobState, object_names.state(job_id))
+            if state.phase.is_final:
+                settled += settle_job(ports, state, vms)
+                continue
+            plans.append(plan_job(ports, forecast, job_id, vms))
+        except (PermanentError, TransientError) as error:
+            failed += 1
+            _LOG.error("%s", error, extra={"job_id": job_id})
+    _aim(ports, timing, plans, now)
+    return TickResult(origin=origin, planned=len(plans), settled=settled, failed=failed)
+
+
+def _horizon_h(documents: Documents, job_ids: list[str], origin: datetime) -> int:
+    """Return hours until the latest deadline, as far as the forecaster goes."""
+    longest = timedelta(hours=SHORTEST_HORIZON_H)
+    for job_id in job_ids:
+        try:
+            state = documents.get(JobState, object_names.state(job_id))
+            job = documents.get(Job, object_names.job(job_id))
+        except PermanentError:
+            continue  # `tick` names it when it comes to this job.
+        if not state.phase.is_final and job.effective_deadline is not None:
+            longest = max(longest, job.effective_deadline - origin)
+    return min(LONGEST_HORIZON_H, -(-int(longest.total_seconds()) // 3600))
+
+
+def make_forecast(ports: Ports, origin: datetime, horizon_h: int) -> Forecast:
+    """Return the stored forecast of this origin if it goes far enough, else make it.
+
+    Raises:
+        IntensityUnavailableError: no grid zone has data.
+    """
+    documents = Documents(ports.store)
+    name = object_names.forecast(origin)
+    found = documents.peek(Forecast, name)
+    if found is not None and found.horizon_h >= horizon_h:
+        return found
+    histories, missing = record_all(ports, GRID_ZONES, origin)
+    if not histories:
+        reasons = "; ".join(f"{each.grid_zone}: {each.reason}" for each in missing)
+        raise IntensityUnavailableError(f"no grid zone has data. {reasons}")
+    forecast = ports.forecaster.forecast(
+        histories, origin, horizon_h=horizon_h, source=ports.intensity.name
+    )
+    forecast = replace(forecast, left_out=(*forecast.left_out, *missing))
+    documents.write(name, forecast)
+    for each in forecast.left_out:
+        _LOG.warning("no forecast for %s: %s", each.grid_zone, each.reason)
+    return forecast
+
+
+def _aim(ports: Ports, timing: Timing, plans: list[Plan], now: datetime) -> None:
+    """Point the boundary job at the next moment at which something must happen."""
+    lead = timedelta(seconds=timing.boot_lead_s)
+    edges = [
+        edge
+        for plan in plans
+        for interval in plan.intervals
+        for edge in (interval.start - lead, interval.start, interval.end)
+        if edge > now
+    ]
+    if edges:
+        ports.alarm.aim_boundary(min(edges))
