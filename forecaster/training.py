@@ -1,6 +1,7 @@
 """Trains the network. The only module that imports Lightning; inference must not need it."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -131,7 +132,7 @@ def train(
     settings: TrainingSettings | None = None,
     config: ModelConfig | None = None,
     faults: Faults | None = None,
-    callbacks: Sequence[Callback] = (),
+    on_step: Callable[[int], None] = lambda _step: None,
 ) -> tuple[dict[str, Tensor], Manifest]:
     """Train a network; the same bits for the same arguments on the same machine.
 
@@ -140,7 +141,7 @@ def train(
         settings: How; the defaults if `None`.
         config: Shape of the network; its `grid_zones` is set from `histories`.
         faults: How training windows are damaged.
-        callbacks: Lightning's, such as a progress bar.
+        on_step: Called after each optimizer step with its number, to show progress.
 
     Returns:
         Weights (the running mean) and manifest, without metrics.
@@ -170,7 +171,7 @@ def train(
             seed=settings.seed,
         )
     )
-    _trainer(settings, callbacks).fit(module, DataLoader(stream, batch_size=None))
+    _trainer(settings, on_step).fit(module, DataLoader(stream, batch_size=None))
     weights = {
         name: value.detach().clone() for name, value in module.average.module.state_dict().items()
     }
@@ -240,7 +241,17 @@ def choose_neighbours(
     return tuple(closest(row) for row in range(len(table.grid_zones)))
 
 
-def _trainer(settings: TrainingSettings, callbacks: Sequence[Callback]) -> lightning.Trainer:
+class _AfterStep(Callback):
+    def __init__(self, on_step: Callable[[int], None]) -> None:
+        self._on_step = on_step
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object, **__: object) -> None:
+        self._on_step(trainer.global_step)
+
+
+def _trainer(settings: TrainingSettings, on_step: Callable[[int], None]) -> lightning.Trainer:
+    # It would tell of the hardware that it does not use, and advertise.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     return lightning.Trainer(
         accelerator="cpu",
         devices=1,
@@ -251,8 +262,8 @@ def _trainer(settings: TrainingSettings, callbacks: Sequence[Callback]) -> light
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=bool(callbacks),
-        callbacks=list(callbacks),
+        enable_progress_bar=False,
+        callbacks=[_AfterStep(on_step)],
     )
 
 
