@@ -1,0 +1,432 @@
+"""Checkpoints of a job: committed whole or not at all, and only by the VM that owns the job.
+
+Payload first, then the manifest with sizes and checksums, then the pointer LATEST by
+compare-and-swap. Knows the bucket's documents, nothing of models or training.
+"""
+
+import hashlib
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from vm_runtime.contract import object_names
+from vm_runtime.contract.checkpoint import CheckpointFile, CheckpointManifest, Latest
+from vm_runtime.contract.clock import Clock
+from vm_runtime.contract.codec import DocumentError, decode, encode
+from vm_runtime.session import LeaseLostError
+from vm_runtime.storage.port import (
+    BlobNotFoundError,
+    BlobStore,
+    PreconditionFailedError,
+    StorageDeniedError,
+    StorageError,
+    StorageUnavailableError,
+)
+
+T = TypeVar("T")
+
+KEPT = 3
+"""Committed checkpoints that stay; older ones are deleted after a commit."""
+
+_ATTEMPTS = 4
+_TAKE_OVER_ATTEMPTS = 5
+
+_log = logging.getLogger(__name__)
+
+
+class CheckpointError(Exception):
+    """Base of what goes wrong with checkpoints."""
+
+
+class CheckpointWriteError(CheckpointError):
+    """A checkpoint could not be written; those committed before are untouched."""
+
+
+class CheckpointCorruptError(CheckpointError):
+    """A checkpoint is torn or damaged, or none is intact."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """A checkpoint whose every byte has been verified."""
+
+    manifest: CheckpointManifest
+    """Its manifest."""
+    folder: Path
+    """Where its payload lies, under the names of the manifest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listing:
+    all: list[str]
+    """Ids of all checkpoints, whole or not, oldest first."""
+    committed: list[str]
+    """Those that have a manifest."""
+
+
+class Checkpoints:
+    """The checkpoints of one job, as one incarnation of its VM sees them.
+
+    `take_over` comes first: it fences off every VM that had the job before.
+    """
+
+    def __init__(
+        self,
+        store: BlobStore,
+        job_id: str,
+        incarnation: int,
+        clock: Clock,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Look at the checkpoints of `job_id`; nothing is read or written yet.
+
+        Args:
+            store: the bucket.
+            job_id: the job.
+            incarnation: the fencing token of this VM.
+            clock: tells the time of the documents.
+            sleep: waits between attempts, in real seconds.
+        """
+        self._store = store
+        self._job_id = job_id
+        self._incarnation = incarnation
+        self._clock = clock
+        self._sleep = sleep
+        self._generation: int | None = None
+        self._latest: Latest | None = None
+
+    @property
+    def latest(self) -> Latest:
+        """LATEST as this VM last wrote it.
+
+        Raises:
+            CheckpointError: `take_over` was not called.
+        """
+        if self._latest is None:
+            message = "expected take_over() before anything else on checkpoints"
+            raise CheckpointError(message)
+        return self._latest
+
+    def take_over(self) -> Latest:
+        """Put this incarnation into LATEST, so that a superseded VM's write must fail.
+
+        Returns:
+            LATEST as written: its `checkpoint_id` is the one to restore.
+
+        Raises:
+            LeaseLostError: LATEST carries a higher incarnation, or others keep changing it.
+            StorageError: the store failed, several times if trying again made sense.
+        """
+        name = object_names.latest(self._job_id)
+        for _ in range(_TAKE_OVER_ATTEMPTS):
+            generation, found = self._read_latest()
+            if found.incarnation > self._incarnation:
+                message = (
+                    f"{name}: expected incarnation {self._incarnation} or lower, found"
+                    f" {found.incarnation}: a newer VM has this job, leave it alone"
+                )
+                raise LeaseLostError(message)
+            mine = replace(found, incarnation=self._incarnation, updated_at=self._clock.now())
+            with suppress(PreconditionFailedError):  # someone wrote in between: look again
+                self._write_latest(mine, generation)
+                return mine
+        message = f"{name}: changed by others {_TAKE_OVER_ATTEMPTS} times while taking it over"
+        raise LeaseLostError(message)
+
+    def commit(
+        self,
+        step: int,
+        payload: Mapping[str, Path | bytes],
+        *,
+        finished: bool,
+        weights_sha256: str,
+    ) -> Latest:
+        """Write a checkpoint and make it the latest, then delete the oldest ones.
+
+        Args:
+            step: optimizer steps in the state.
+            payload: the files, by name below the checkpoint's folder.
+            finished: whether training is complete.
+            weights_sha256: see `state.weights_digest`.
+
+        Raises:
+            LeaseLostError: LATEST was changed by another VM; it was left as it is.
+            CheckpointWriteError: the store or a file failed; LATEST was left as it is, or
+                holds this very checkpoint.
+        """
+        known = self.latest
+        try:
+            listing = self._list()
+            checkpoint_id = self._free_id(step, listing.all)
+            files = tuple(
+                self._put(checkpoint_id, name, content) for name, content in payload.items()
+            )
+            manifest = self._manifest(checkpoint_id, step, files, finished, weights_sha256)
+            self._put_manifest(manifest)
+            latest = Latest(
+                checkpoint_id=checkpoint_id,
+                step=step,
+                incarnation=self._incarnation,
+                updated_at=self._clock.now(),
+                finished=finished,
+            )
+            self._write_latest(latest, self._generation)
+        except PreconditionFailedError as error:
+            message = (
+                f"{object_names.latest(self._job_id)}: expected what incarnation"
+                f" {self._incarnation} wrote last, found a change by another VM, which trains"
+                " this job now; LATEST was left as it is"
+            )
+            raise LeaseLostError(message) from error
+        except (StorageError, OSError) as error:
+            raise CheckpointWriteError(_write_failure(step, known, error)) from error
+        self._prune(listing, keep=checkpoint_id)
+        return latest
+
+    @contextmanager
+    def restore(self) -> Iterator[Restored | None]:
+        """Give the latest intact checkpoint's files for the length of a `with` block.
+
+        A torn or corrupt one is skipped with a warning for the newest intact one. `None`:
+        there is no checkpoint yet.
+
+        Raises:
+            CheckpointCorruptError: LATEST names a checkpoint, but none is intact.
+            StorageError: the store failed; that is no reason to skip a checkpoint.
+        """
+        latest = self.latest
+        if latest.checkpoint_id is None:
+            yield None
+            return
+        with tempfile.TemporaryDirectory(prefix="checkpoint-") as folder:
+            yield self._newest_intact(latest.checkpoint_id, Path(folder))
+
+    def _newest_intact(self, first: str, folder: Path) -> Restored:
+        problems = []
+        others = [name for name in reversed(self._list().committed) if name != first]
+        for checkpoint_id in [first, *others]:
+            try:
+                restored = self._fetch(checkpoint_id, folder / checkpoint_id)
+            except CheckpointCorruptError as error:
+                problems.append(str(error))
+                _log.warning("skipped a checkpoint that is not intact: %s", error)
+            else:
+                if problems:
+                    _log.warning(
+                        "resuming from checkpoint %s (step %d) instead of %s",
+                        checkpoint_id,
+                        restored.manifest.step,
+                        first,
+                    )
+                return restored
+        message = (
+            f"job {self._job_id}: expected an intact checkpoint, found none:"
+            f" {'; '.join(problems)}. Mend the objects from a backup, or delete"
+            f" {object_names.latest(self._job_id)} to train from the beginning."
+        )
+        raise CheckpointCorruptError(message)
+
+    def _fetch(self, checkpoint_id: str, folder: Path) -> Restored:
+        """Download and verify a checkpoint; raises `CheckpointCorruptError`."""
+        name = object_names.manifest(self._job_id, checkpoint_id)
+        try:
+            data = self._retry(lambda: self._store.read(name)).data
+            manifest = decode(CheckpointManifest, data, name=name)
+        except BlobNotFoundError as error:
+            message = f"{name}: expected a manifest, found none (the checkpoint is torn)"
+            raise CheckpointCorruptError(message) from error
+        except DocumentError as error:
+            raise CheckpointCorruptError(str(error)) from error
+        if (manifest.job_id, manifest.checkpoint_id) != (self._job_id, checkpoint_id):
+            message = (
+                f"{name}: expected checkpoint {checkpoint_id} of job {self._job_id}, found"
+                f" {manifest.checkpoint_id} of {manifest.job_id}"
+            )
+            raise CheckpointCorruptError(message)
+        for file in manifest.files:
+            self._fetch_file(checkpoint_id, file, folder / file.name)
+        return Restored(manifest=manifest, folder=folder)
+
+    def _fetch_file(self, checkpoint_id: str, expected: CheckpointFile, target: Path) -> None:
+        name = object_names.checkpoint_folder(self._job_id, checkpoint_id) + expected.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._retry(lambda: self._store.download(name, target))
+        except BlobNotFoundError as error:
+            message = f"{name}: expected {expected.size_bytes} bytes, found no object"
+            raise CheckpointCorruptError(message) from error
+        found = _describe(expected.name, target)
+        if found != expected:
+            message = (
+                f"{name}: expected {expected.size_bytes} bytes with SHA-256 {expected.sha256},"
+                f" found {found.size_bytes} bytes with {found.sha256}"
+            )
+            raise CheckpointCorruptError(message)
+
+    def _read_latest(self) -> tuple[int, Latest]:
+        name = object_names.latest(self._job_id)
+        try:
+            blob = self._retry(lambda: self._store.read(name))
+        except BlobNotFoundError:
+            now = self._clock.now()
+            return 0, Latest(checkpoint_id=None, step=0, incarnation=0, updated_at=now)
+        return blob.generation, decode(Latest, blob.data, name=name)
+
+    def _write_latest(self, latest: Latest, generation: int | None) -> None:
+        """Compare-and-swap LATEST; raises `PreconditionFailedError`.
+
+        An attempt whose answer got lost may have landed: then the next one fails on our own
+        write, which the content tells apart from a stranger's.
+        """
+        name = object_names.latest(self._job_id)
+        data = encode(latest)
+        try:
+            landed = self._retry(lambda: self._store.write(name, data, if_generation=generation))
+        except PreconditionFailedError:
+            present = self._read_or_none(name)
+            if present is None or present[1] != data:
+                raise
+            landed = present[0]
+        self._generation, self._latest = landed, latest
+
+    def _read_or_none(self, name: str) -> tuple[int, bytes] | None:
+        try:
+            blob = self._retry(lambda: self._store.read(name))
+        except BlobNotFoundError:
+            return None
+        return blob.generation, blob.data
+
+    def _list(self) -> _Listing:
+        folder = object_names.checkpoints_folder(self._job_id)
+        names = [
+            info.name.removeprefix(folder) for info in self._retry(lambda: self._store.list(folder))
+        ]
+        inside = [name.split("/", 1) for name in names if "/" in name]
+        return _Listing(
+            all=sorted({checkpoint_id for checkpoint_id, _ in inside}),
+            committed=sorted(
+                checkpoint_id for checkpoint_id, name in inside if name == "manifest.json"
+            ),
+        )
+
+    def _free_id(self, step: int, present: list[str]) -> str:
+        """Return an id under which no object lies: what was written is never written over."""
+        base = object_names.checkpoint_id(step, self._incarnation)
+        number, candidate = 1, base
+        while candidate in present:
+            number += 1
+            candidate = f"{base}-{number:02d}"
+        return candidate
+
+    def _put(self, checkpoint_id: str, name: str, content: Path | bytes) -> CheckpointFile:
+        target = object_names.checkpoint_folder(self._job_id, checkpoint_id) + name
+        if isinstance(content, Path):
+            self._retry(lambda: self._store.upload(target, content))
+            return _describe(name, content)
+        self._retry(lambda: self._store.write(target, content))
+        sha256 = hashlib.sha256(content).hexdigest()
+        return CheckpointFile(name=name, size_bytes=len(content), sha256=sha256)
+
+    def _manifest(
+        self,
+        checkpoint_id: str,
+        step: int,
+        files: tuple[CheckpointFile, ...],
+        finished: bool,  # noqa: FBT001  private, called once
+        weights_sha256: str,
+    ) -> CheckpointManifest:
+        return CheckpointManifest(
+            checkpoint_id=checkpoint_id,
+            job_id=self._job_id,
+            step=step,
+            incarnation=self._incarnation,
+            created_at=self._clock.now(),
+            files=files,
+            finished=finished,
+            weights_sha256=weights_sha256,
+            torch_version=str(torch.__version__),
+            runtime_version=_runtime_version(),
+        )
+
+    def _put_manifest(self, manifest: CheckpointManifest) -> None:
+        name = object_names.manifest(self._job_id, manifest.checkpoint_id)
+        self._retry(lambda: self._store.write(name, encode(manifest)))
+
+    def _prune(self, listing: _Listing, *, keep: str) -> None:
+        """Delete checkpoints beyond the newest ones; a failure only leaves more than needed.
+
+        Never one from `keep` on, nor one of a higher incarnation: a VM that was superseded
+        a moment ago must not delete what its successor wrote.
+        """
+        kept = [name for name in listing.committed if name < keep][-(KEPT - 1) :]
+        for checkpoint_id in listing.all:
+            newer = checkpoint_id >= keep or _incarnation_of(checkpoint_id) > self._incarnation
+            if newer or checkpoint_id in kept:
+                continue
+            try:
+                self._delete(checkpoint_id)
+            except StorageError as error:
+                _log.warning("old checkpoint %s stays for now: %s", checkpoint_id, error)
+
+    def _delete(self, checkpoint_id: str) -> None:
+        """Delete a checkpoint, manifest first: half deleted it must not look committed."""
+        manifest = object_names.manifest(self._job_id, checkpoint_id)
+        folder = object_names.checkpoint_folder(self._job_id, checkpoint_id)
+        payload = [info.name for info in self._store.list(folder) if info.name != manifest]
+        for name in [manifest, *payload]:
+            with suppress(BlobNotFoundError):  # torn, or deleted by a prune that was cut short
+                self._store.delete(name)
+
+    def _retry(self, call: Callable[[], T]) -> T:
+        """Call again, a few times, while the store is unavailable; raises its last error."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(StorageUnavailableError),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_exponential(multiplier=0.25, max=4),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return retrying(call)
+
+
+def _describe(name: str, path: Path) -> CheckpointFile:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return CheckpointFile(name=name, size_bytes=path.stat().st_size, sha256=sha256)
+
+
+def _incarnation_of(checkpoint_id: str) -> int:
+    """Return the incarnation in `<step>-<incarnation>[-<number>]`, 0 for a foreign name."""
+    parts = checkpoint_id.split("-")
+    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+
+
+def _write_failure(step: int, known: Latest, error: Exception) -> str:
+    kept = known.checkpoint_id or "none yet"
+    advice = (
+        "grant this VM's service account the right to write"
+        if isinstance(error, StorageDeniedError)
+        else "check the disk's free space and the bucket"
+    )
+    return (
+        f"expected to write the checkpoint of step {step}, found {type(error).__name__}: {error};"
+        f" the last committed checkpoint ({kept}) is untouched; {advice}, then start again"
+    )
+
+
+def _runtime_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+    try:
+        return version("smartscheduler")
+    except PackageNotFoundError:
+        return "unknown (not installed)"

@@ -1,0 +1,184 @@
+"""What makes up the state of a training, in types that a safe loader accepts.
+
+Knows torch, numpy and Python's random; nothing of jobs, stores or loops.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import get_worker_info
+
+State: TypeAlias = dict[str, Any]
+"""Nested dicts and lists of tensors, numbers and text: what `check_plain` accepts."""
+
+_LEAVES = (torch.Tensor, bool, int, float, str, bytes, type(None))
+
+
+class StateMismatchError(ValueError):
+    """A checkpoint does not fit the training that wants to resume from it."""
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Something whose state a checkpoint holds."""
+
+    def state_dict(self) -> State:
+        """Return the state, in types that `check_plain` accepts."""
+        ...
+
+    def load_state_dict(self, state_dict: State, /) -> object:
+        """Take over a state that `state_dict` returned."""
+        ...
+
+
+def check_plain(value: object, *, where: str = "state") -> None:
+    """Refuse what could be saved but not be loaded again without running foreign code.
+
+    Args:
+        value: the state, nested.
+        where: its name, for the message.
+
+    Raises:
+        TypeError: a value of another type; the message gives its path.
+    """
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            check_plain(key, where=f"{where} (key)")
+            check_plain(item, where=f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            check_plain(item, where=f"{where}.{number}")
+    elif not isinstance(value, _LEAVES) or type(value).__module__.startswith("numpy"):
+        message = (
+            f"{where}: expected tensors, numbers, text, lists or dicts, found"
+            f" {type(value).__qualname__}; convert it in state_dict(), as checkpoints are loaded"
+            " without pickle"
+        )
+        raise TypeError(message)
+
+
+def capture_rng() -> State:
+    """Return the state of all random generators: Python, numpy's global one, torch."""
+    version, internal, gauss = random.getstate()
+    legacy = np.random.get_state(legacy=True)  # noqa: NPY002  what user code draws from
+    kind, keys, position, has_gauss, cached = cast(
+        "tuple[str, np.ndarray[Any, Any], int, int, float]", legacy
+    )
+    state: State = {
+        "python": [version, list(internal), gauss],
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+    }
+    if _has_cuda():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def restore_rng(state: State) -> None:
+    """Set all random generators to what `capture_rng` returned."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    restored = (kind, keys.numpy().astype(np.uint32), position, has_gauss, cached)
+    np.random.set_state(restored)  # noqa: NPY002  what user code draws from
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and _has_cuda():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def seed_rng(*parts: int | str) -> None:
+    """Seed all random generators with a hash of `parts`: equal parts, equal numbers."""
+    text = "/".join(map(str, parts)).encode()
+    seed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  what user code draws from
+    # Not torch.manual_seed: where CUDA is idle it formats a stack trace, too slow per sample.
+    torch.default_generator.manual_seed(seed)
+    if _has_cuda():
+        torch.cuda.manual_seed_all(seed)
+
+
+@contextmanager
+def undisturbed_rng() -> Iterator[None]:
+    """Leave the random generators as they were, whatever the body draws from them."""
+    # Not `capture_rng`: this runs for each batch, and needs no form that can be saved.
+    python, torchs = random.getstate(), torch.get_rng_state()
+    numpys = np.random.get_state()  # noqa: NPY002  what user code draws from
+    cudas = torch.cuda.get_rng_state_all() if _has_cuda() else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpys)  # noqa: NPY002  what user code draws from
+        torch.set_rng_state(torchs)
+        if cudas is not None:
+            torch.cuda.set_rng_state_all(cudas)
+
+
+def _has_cuda() -> bool:
+    """Whether this process may use CUDA: a loader worker may not."""
+    return get_worker_info() is None and torch.cuda.is_available()
+
+
+@contextmanager
+def deterministic_algorithms() -> Iterator[None]:
+    """Let torch use only algorithms that give equal bits each time; set back at the end."""
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    # The fill of fresh memory only matters to code that reads what it never wrote; it costs time.
+    settings: Any = torch.utils.deterministic
+    fill = settings.fill_uninitialized_memory
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(mode=True)
+    settings.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=enabled, warn_only=warn_only)
+        settings.fill_uninitialized_memory = fill
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return the SHA-256 of a model's parameters and buffers, lower-case hexadecimal.
+
+    It covers names, types, shapes and bytes, sorted by name: equal bits, equal digest.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        plain = tensor.detach().cpu().contiguous()
+        digest.update(f"{name}|{plain.dtype}|{tuple(plain.shape)}|".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def gradients(model: nn.Module) -> State:
+    """Return the gradients gathered so far, by name of the parameter."""
+    return {
+        name: parameter.grad
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+def restore_gradients(model: nn.Module, state: State) -> None:
+    """Set the gradients to what `gradients` returned."""
+    for name, parameter in model.named_parameters():
+        saved = state.get(name)
+        parameter.grad = None if saved is None else saved.to(parameter.device)
+
+
+def non_finite_parameters(model: nn.Module) -> list[str]:
+    """Return the names of parameters that hold a NaN or an infinity."""
+    return [
+        name
+        for name, parameter in model.named_parameters()
+        if not bool(torch.isfinite(parameter).all())
+    ]

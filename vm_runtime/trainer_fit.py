@@ -1,0 +1,88 @@
+"""Whether a checkpoint fits the training that wants to resume from it; says all that does not."""
+
+from typing import Any
+
+import torch
+
+from vm_runtime.state import State, Stateful, StateMismatchError
+from vm_runtime.trainer_settings import TrainingSettings
+
+_SHOWN = 8
+
+
+def fingerprint(settings: TrainingSettings) -> State:
+    """Return what must be the same when a training is resumed."""
+    scheduler, validation = settings.lr_scheduler, settings.val_dataset
+    return {
+        "train_dataset length": len(settings.train_dataset),
+        "val_dataset length": None if validation is None else len(validation),
+        "batch_size": settings.batch_size,
+        "seed": settings.seed,
+        "accumulate": settings.accumulate,
+        "clip_norm": settings.clip_norm,
+        "val_every_n_steps": settings.val_every_n_steps,
+        "metrics": sorted(settings.metrics),
+        "optimizer": type(settings.optimizer).__name__,
+        "lr_scheduler": None if scheduler is None else type(scheduler).__name__,
+        "lr_scheduler_interval": settings.lr_scheduler_interval,
+        "callbacks with state": [
+            type(callback).__name__
+            for callback in settings.callbacks
+            if isinstance(callback, Stateful)
+        ],
+    }
+
+
+def check_fit(settings: TrainingSettings, state: State) -> None:
+    """Compare a checkpoint with the training before any of it is taken over.
+
+    Raises:
+        StateMismatchError: something differs; the message names all of it.
+    """
+    saved, present = state["run"], fingerprint(settings)
+    problems = [
+        f"{name}: expected {saved.get(name)!r} as in the checkpoint, found {value!r}"
+        for name, value in present.items()
+        if saved.get(name) != value
+    ]
+    if len(state["callbacks"]) != len(settings.callbacks):
+        problems.append(
+            f"callbacks: expected {len(state['callbacks'])} as in the checkpoint, found"
+            f" {len(settings.callbacks)}"
+        )
+    problems += _model_problems(state["model"], settings.model.state_dict())
+    problems += _group_problems(state["optimizer"], settings.optimizer.state_dict())
+    if problems:
+        shown = "; ".join(problems[:_SHOWN])
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        message = (
+            f"the checkpoint does not fit this training: {shown}{more}."
+            " Set it back to what it was, or submit a new job."
+        )
+        raise StateMismatchError(message)
+
+
+def _model_problems(saved: State, present: State) -> list[str]:
+    problems = [f"model.{name}: in the checkpoint only" for name in saved if name not in present]
+    problems += [f"model.{name}: not in the checkpoint" for name in present if name not in saved]
+    for name in saved.keys() & present.keys():
+        expected, found = _shape(saved[name]), _shape(present[name])
+        if expected != found:
+            problems.append(
+                f"model.{name}: expected {expected} as in the checkpoint, found {found}"
+            )
+    return sorted(problems)
+
+
+def _group_problems(saved: State, present: State) -> list[str]:
+    expected = [len(group["params"]) for group in saved["param_groups"]]
+    found = [len(group["params"]) for group in present["param_groups"]]
+    if expected == found:
+        return []
+    return [f"optimizer: expected parameter groups of {expected} tensors, found {found}"]
+
+
+def _shape(value: Any) -> str:  # noqa: ANN401  extra state of a module may be anything
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{tuple(value.shape)}"
+    return type(value).__name__
