@@ -1,0 +1,1 @@
+"""The embedded cloud: every port on one machine with nothing but pip packages (design 8)."""

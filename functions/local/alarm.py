@@ -1,0 +1,21 @@
+"""The port `Alarm` on the embedded cloud."""
+
+from datetime import datetime
+
+from functions.local.calls import call
+
+
+class LocalAlarm:
+    """The jobs of the embedded scheduler."""
+
+    def __init__(self, url: str) -> None:
+        """Take the embedded cloud's address."""
+        self._url = url
+
+    def aim_boundary(self, at: datetime) -> None:
+        """Make the boundary job wake all functions at `at` (rounded up to the minute)."""
+        call("POST", f"{self._url}/jobs/boundary", data=at.isoformat().encode())
+
+    def tick_now(self) -> None:
+        """Trigger `forecast` now instead of at the full hour."""
+        call("POST", f"{self._url}/jobs/forecast")

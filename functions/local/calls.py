@@ -1,0 +1,64 @@
+"""HTTP calls to the embedded cloud, with its refusals as the control plane's errors."""
+
+import requests
+
+from functions.errors import (
+    InvalidInputError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    UnavailableError,
+)
+
+_TIMEOUT_S = 10.0
+_SERVER_ERROR = 500
+_BAD_REQUEST = 400
+
+
+class NotFoundError(InvalidInputError):
+    """HTTP 404."""
+
+
+class AlreadyExistsError(InvalidInputError):
+    """HTTP 409."""
+
+
+def call(
+    method: str, url: str, *, data: bytes = b"", params: dict[str, str] | None = None
+) -> bytes:
+    """Call the embedded cloud and return the body of its answer.
+
+    Raises:
+        UnavailableError: no answer, or one that says to try again.
+        NotFoundError, AlreadyExistsError, QuotaExceededError, PermissionDeniedError: refused.
+        InvalidInputError: refused for another reason.
+    """
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy cannot reach this machine's loopback
+            answer = session.request(method, url, data=data, params=params, timeout=_TIMEOUT_S)
+    except requests.RequestException as error:
+        raise UnavailableError(
+            f"embedded cloud: expected an answer of {url}, found {error}. Start it, or try again."
+        ) from error
+    if answer.status_code < _BAD_REQUEST:
+        return answer.content
+    raise _error(answer)
+
+
+def _error(answer: requests.Response) -> Exception:
+    is_json = "json" in answer.headers.get("Content-Type", "")
+    body = answer.json() if is_json else {}
+    reason, text = body.get("reason", ""), body.get("message", answer.text[:200])
+    message = f"embedded cloud: expected success, found HTTP {answer.status_code} {reason}: {text}"
+    if answer.status_code >= _SERVER_ERROR:
+        return UnavailableError(f"{message}. Try again.")
+    match answer.status_code, reason:
+        case 403, "quotaExceeded":
+            return QuotaExceededError(f"{message}. Raise the quota, or allow other regions.")
+        case 403, _:
+            return PermissionDeniedError(f"{message}. Grant the right.")
+        case 404, _:
+            return NotFoundError(message)
+        case 409, _:
+            return AlreadyExistsError(message)
+    return InvalidInputError(f"{message}. Mend the call.")

@@ -1,0 +1,57 @@
+"""The port `VmFleet` on the embedded cloud."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from functions.domain.lifecycle.vm import Operation, Vm, VmSpec
+from functions.local.calls import AlreadyExistsError, NotFoundError, call
+from functions.local.front import OPERATION, REQUEST_ID, SPEC, VMS
+
+
+class LocalFleet:
+    """VMs that are processes of this machine."""
+
+    def __init__(self, url: str) -> None:
+        """Take the embedded cloud's address."""
+        self._url = url
+
+    def list(self) -> Sequence[Vm]:
+        """Return all managed VMs in all zones, in one call."""
+        return VMS.validate_json(call("GET", f"{self._url}/vms"))
+
+    def insert(self, spec: VmSpec, *, request_id: str) -> Operation:
+        """Start to create a VM; if the name exists, return a done operation."""
+        data = SPEC.dump_json(spec)
+        try:
+            answer = call("POST", f"{self._url}/vms", data=data, params={REQUEST_ID: request_id})
+        except AlreadyExistsError as error:
+            return Operation(
+                name=spec.name, compute_zone=spec.compute_zone, done=True, message=str(error)
+            )
+        return OPERATION.validate_json(answer)
+
+    def operation(self, name: str, compute_zone: str) -> Operation:
+        """Look at an operation; an unknown one is done without failure."""
+        try:
+            answer = call("GET", f"{self._url}/zones/{compute_zone}/operations/{name}")
+        except NotFoundError as error:
+            return Operation(name=name, compute_zone=compute_zone, done=True, message=str(error))
+        return OPERATION.validate_json(answer)
+
+    def stop(self, vm: Vm, *, request_id: str) -> None:
+        """Power off by force; a VM that is gone or down is fine."""
+        self._change("POST", vm, "/stop", b"", request_id)
+
+    def delete(self, vm: Vm, *, request_id: str) -> None:
+        """Delete it with its boot disk; a VM that is gone is fine."""
+        self._change("DELETE", vm, "", b"", request_id)
+
+    def set_interval_end(self, vm: Vm, end: datetime, *, request_id: str) -> None:
+        """Tell a running VM when to stop, by its metadata; a VM that is gone is fine."""
+        self._change("PUT", vm, "/interval-end", end.isoformat().encode(), request_id)
+
+    def _change(self, method: str, vm: Vm, what: str, data: bytes, request_id: str) -> None:
+        url = f"{self._url}/zones/{vm.compute_zone}/vms/{vm.name}{what}"
+        with suppress(NotFoundError):
+            call(method, url, data=data, params={REQUEST_ID: request_id})

@@ -1,0 +1,103 @@
+"""The embedded cloud's HTTP API, which the local adapters of the ports call."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, jsonify, request
+from pydantic import TypeAdapter
+
+from functions.domain.lifecycle.vm import Operation, Vm, VmSpec
+from functions.errors import InvalidInputError
+from functions.local.bus import Bus
+from functions.local.compute import Compute, RefusedError
+from functions.local.scheduler import Scheduler
+from functions.local.vm_states import OperationRecord
+from vm_runtime.contract.instance import Attribute
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+VMS: TypeAdapter[list[Vm]] = TypeAdapter(list[Vm])
+SPEC: TypeAdapter[VmSpec] = TypeAdapter(VmSpec)
+OPERATION: TypeAdapter[Operation] = TypeAdapter(Operation)
+REQUEST_ID = "request_id"
+"""Query parameter of every mutating call."""
+
+
+def front(*, bus: Bus, compute: Compute, scheduler: Scheduler) -> Flask:
+    """Return the application."""
+    app = Flask("functions.local.front")
+    _add_errors(app)
+    _add_compute(app, compute)
+
+    @app.post("/topics/interval-plan")
+    def publish() -> "ResponseReturnValue":
+        return jsonify({"id": bus.publish(request.get_data())})
+
+    @app.post("/jobs/boundary")
+    def aim_boundary() -> "ResponseReturnValue":
+        scheduler.aim_boundary(datetime.fromisoformat(request.get_data(as_text=True)))
+        return jsonify({})
+
+    @app.post("/jobs/forecast")
+    def tick_now() -> "ResponseReturnValue":
+        scheduler.tick_now()
+        return jsonify({})
+
+    return app
+
+
+def _add_errors(app: Flask) -> None:
+    @app.errorhandler(RefusedError)
+    def refused(error: RefusedError) -> "ResponseReturnValue":
+        return jsonify({"reason": error.reason, "message": str(error)}), error.status
+
+    @app.errorhandler(InvalidInputError)
+    @app.errorhandler(ValueError)
+    def invalid(error: Exception) -> "ResponseReturnValue":
+        return jsonify({"reason": "invalid", "message": str(error)}), 400
+
+
+def _add_compute(app: Flask, compute: Compute) -> None:
+    @app.get("/vms")
+    def vms() -> "ResponseReturnValue":
+        found = [record.vm() for record in compute.list()]
+        return Response(VMS.dump_json(found), mimetype="application/json")
+
+    @app.post("/vms")
+    def insert() -> "ResponseReturnValue":
+        spec = SPEC.validate_json(request.get_data())
+        return _answer(compute.insert(spec, request_id=request.args[REQUEST_ID]))
+
+    @app.get("/zones/<compute_zone>/operations/<name>")
+    def operation(compute_zone: str, name: str) -> "ResponseReturnValue":
+        return _answer(compute.operation(name, compute_zone))
+
+    @app.post("/zones/<compute_zone>/vms/<name>/stop")
+    def stop(compute_zone: str, name: str) -> "ResponseReturnValue":
+        compute.stop_vm(name, compute_zone, request_id=request.args[REQUEST_ID])
+        return jsonify({})
+
+    @app.delete("/zones/<compute_zone>/vms/<name>")
+    def delete(compute_zone: str, name: str) -> "ResponseReturnValue":
+        compute.delete(name, compute_zone, request_id=request.args[REQUEST_ID])
+        return jsonify({})
+
+    @app.put("/zones/<compute_zone>/vms/<name>/interval-end")
+    def interval_end(compute_zone: str, name: str) -> "ResponseReturnValue":
+        end = datetime.fromisoformat(request.get_data(as_text=True))
+        attribute = (Attribute.INTERVAL_END, end.isoformat())
+        request_id = request.args[REQUEST_ID]
+        compute.set_attribute(name, compute_zone, attribute, request_id=request_id)
+        return jsonify({})
+
+
+def _answer(record: OperationRecord) -> Response:
+    operation = Operation(
+        name=record.name,
+        compute_zone=record.compute_zone,
+        done=record.done,
+        failure=record.failure,
+        message=record.message,
+    )
+    return Response(OPERATION.dump_json(operation), mimetype="application/json")

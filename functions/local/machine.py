@@ -1,0 +1,98 @@
+"""The inside of a running VM: the runtime's process and the metadata server beside it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from functions.local.metadata import ATTRIBUTES, PREEMPTED, Metadata, application
+from functions.local.serving import HttpServer
+from functions.local.standby import Child, Order, StandbyPool, child_environment
+from functions.local.vm_states import VmRecord
+
+NOTICE_S = 30.0
+"""Compute Engine gives a preempted VM 30 seconds; simulated."""
+LEAST_NOTICE_S = 0.3
+"""Real seconds: at high speed 30 simulated seconds would be no notice at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guests:
+    """How VMs run."""
+
+    pool: StandbyPool
+    """Where their interpreters come from."""
+    folder: Path
+    """Gets each VM's log and scratch disk."""
+    command: tuple[str, ...]
+    """Arguments of Python."""
+    environment: Mapping[str, str]
+    """Variables that each gets beyond this process's own."""
+
+
+class Machine:
+    """A VM with power."""
+
+    def __init__(self, record: VmRecord, guests: Guests) -> None:
+        """Switch it on."""
+        name = record.name
+        values = {ATTRIBUTES + key: value for key, value in record.metadata.items()}
+        values["instance/name"] = name
+        values["instance/zone"] = f"projects/1/zones/{record.compute_zone}"
+        values[PREEMPTED] = "FALSE"
+        self._metadata = Metadata(values)
+        self._server = HttpServer(application(self._metadata), name=f"metadata-{name}")
+        self._server.start()
+        disk = guests.folder / name
+        disk.mkdir(parents=True, exist_ok=True)
+        order = Order(
+            env=child_environment()
+            | dict(guests.environment)
+            | {
+                "GCE_METADATA_HOST": self._server.address,
+                "GCE_METADATA_IP": self._server.address,
+            },
+            cwd=str(disk),
+            log=str(guests.folder / f"{name}.log"),
+            argv=guests.command,
+        )
+        self._child: Child = guests.pool.launch(order)
+        self._kill_at_s: float | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._child.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of the process; `None` while the VM has power."""
+        return self._child.exit_code
+
+    def set_attribute(self, key: str, value: str) -> None:
+        """Change custom metadata under the guest."""
+        self._metadata.set(ATTRIBUTES + key, value)
+
+    def announce_preemption(self) -> None:
+        """Tell the guest by its metadata that Compute Engine wants the VM back."""
+        self._metadata.set(PREEMPTED, "TRUE")
+
+    def shut_down(self, *, notice_s: float) -> None:
+        """Ask it to end, by SIGTERM; after `notice_s` real seconds `enforce` kills it."""
+        self._child.terminate()
+        self._kill_at_s = time.monotonic() + notice_s
+
+    def enforce(self) -> None:
+        """Kill it if its notice has run out."""
+        if self._kill_at_s is not None and time.monotonic() >= self._kill_at_s:
+            self.kill()
+
+    def kill(self) -> None:
+        """Cut the power."""
+        self._child.kill()
+
+    def close(self) -> None:
+        """Cut the power and give back process and port."""
+        self._child.close()
+        self._metadata.close()
+        self._server.stop()

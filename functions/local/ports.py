@@ -1,0 +1,42 @@
+"""Everything that the handlers may touch, on the embedded cloud."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from functions.errors import InvalidInputError
+from functions.local.alarm import LocalAlarm
+from functions.local.fleet import LocalFleet
+from functions.local.intensity import LocalIntensity
+from functions.local.publisher import LocalPublisher
+from functions.ports import Forecaster, Ports
+from functions.settings import Settings
+from vm_runtime.contract.clock import clock_from
+from vm_runtime.storage.files import FileBlobStore
+
+
+def connect(settings: Settings, environment: Mapping[str, str], *, forecaster: Forecaster) -> Ports:
+    """Return the ports of the embedded cloud that `settings` and `environment` name.
+
+    Raises:
+        InvalidInputError: the bucket is not a folder, or the clock's variable is malformed.
+    """
+    bucket = urlsplit(settings.bucket)
+    if bucket.scheme != "file":
+        raise InvalidInputError(
+            f"bucket: expected file:///FOLDER on the embedded cloud, found {settings.bucket}."
+            " Use the bucket that the embedded cloud names."
+        )
+    try:
+        clock = clock_from(environment)
+    except ValueError as error:
+        raise InvalidInputError(str(error)) from error
+    return Ports(
+        store=FileBlobStore(Path(unquote(bucket.path))),
+        fleet=LocalFleet(settings.cloud),
+        publisher=LocalPublisher(settings.cloud),
+        alarm=LocalAlarm(settings.cloud),
+        intensity=LocalIntensity(history=settings.history, seed=settings.seed),
+        forecaster=forecaster,
+        clock=clock,
+    )

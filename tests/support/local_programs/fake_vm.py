@@ -1,0 +1,44 @@
+"""A guest without torch: says what it sees, and does what `ss-job` in its metadata tells it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+
+def _read(path: str) -> str:
+    url = f"http://{os.environ['GCE_METADATA_HOST']}/computeMetadata/v1/{path}"
+    request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own loopback
+        return str(answer.read().decode())
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _on_term(_signal: int, _frame: object) -> None:
+    _say(f"SIGTERM, preempted {_read('instance/preempted')}")
+    sys.exit(0)
+
+
+def main() -> None:
+    """Run until stopped."""
+    job = _read("instance/attributes/ss-job")
+    if job == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, _on_term)
+    if job == "worker":
+        worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        _say(f"worker {worker.pid}")
+    _say(f"up {_read('instance/name')} {_read('instance/zone')} {os.getpid()}")
+    if job == "done":
+        sys.exit(3)
+    while True:
+        time.sleep(0.05)
+
+
+main()
