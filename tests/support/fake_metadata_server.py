@@ -1,0 +1,98 @@
+"""The metadata server on loopback: values that change, `wait_for_change`, the header rule."""
+
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from vm_runtime.contract.instance import Attribute
+
+_PREFIX = "/computeMetadata/v1/"
+
+
+class FakeMetadataServer:
+    """Serves `values`, keyed as `instance/name`; use it as a context manager."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        """Listen on a free port of loopback."""
+        self._values = dict(values)
+        self._version = 1
+        self._changed = threading.Condition()
+        self.fail_next = 0
+        """So many requests are answered with 503."""
+        self.requests: list[str] = []
+        """Paths asked for."""
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                status, value, etag = server.answer(self.path, self.headers.get("Metadata-Flavor"))
+                data = value.encode()
+                self.send_response(status)
+                self.send_header("Metadata-Flavor", "Google")
+                self.send_header("ETag", etag)
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self.host = f"127.0.0.1:{self._http.server_address[1]}"
+
+    def set(self, key: str, value: str) -> None:
+        """Change a value and wake who waits for it."""
+        with self._changed:
+            self._values[key] = value
+            self._version += 1
+            self._changed.notify_all()
+
+    def set_attribute(self, key: Attribute, value: str) -> None:
+        """Change an attribute of the instance."""
+        self.set(f"instance/attributes/{key}", value)
+
+    def answer(self, target: str, flavor: str | None) -> tuple[int, str, str]:
+        """Return status, body and etag; waits if asked to."""
+        url = urlsplit(target)
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        key = url.path.removeprefix(_PREFIX)
+        self.requests.append(key)
+        if flavor != "Google":
+            return 403, "missing header Metadata-Flavor", ""
+        if self.fail_next:
+            self.fail_next -= 1
+            return 503, "try again", ""
+        with self._changed:
+            if query.get("wait_for_change") == "true":
+                self._wait(key, query)
+            if key not in self._values:
+                return 404, "not found", ""
+            return 200, self._values[key], self._etag(key)
+
+    def _wait(self, key: str, query: dict[str, str]) -> None:
+        deadline = time.monotonic() + float(query.get("timeout_sec", "60"))
+        while query.get("last_etag", self._etag(key)) == self._etag(key):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return
+            self._changed.wait(left_s)
+
+    def _etag(self, key: str) -> str:
+        return f"{abs(hash(self._values.get(key))):x}"
+
+    def __enter__(self) -> Self:
+        """Start to serve."""
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop to serve."""
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join(5)

@@ -1,0 +1,272 @@
+"""Puts a session together, on a VM from its metadata or in a folder, and runs the script."""
+
+import logging
+import os
+import socket
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from vm_runtime.contract import object_names
+from vm_runtime.contract.checkpoint import Latest
+from vm_runtime.contract.clock import Clock, clock_from
+from vm_runtime.contract.codec import DocumentError, decode, encode
+from vm_runtime.contract.instance import Attribute
+from vm_runtime.contract.job import Job
+from vm_runtime.contract.lease import Lease
+from vm_runtime.contract.progress import Progress, RunState
+from vm_runtime.json_log import log_as_json
+from vm_runtime.lease import LeaseKeeper
+from vm_runtime.metadata import InstanceMetadata, MetadataServer, parse_time
+from vm_runtime.reporting import ProgressFile
+from vm_runtime.script import ExitCode, download_source, run_script
+from vm_runtime.session import LeaseLostError, StopReason
+from vm_runtime.stop import StopFlag
+from vm_runtime.storage import open_store
+from vm_runtime.storage.port import BlobNotFoundError, BlobStore, StorageError
+from vm_runtime.vm_session import Place, VmSession
+
+_log = logging.getLogger(__name__)
+
+_POLLS_PER_TTL = 20
+_DEAD_MAN_LOOK_S = 1.0
+_LOCAL_TTL_S = 15.0
+
+
+def run_on_vm(environment: Mapping[str, str]) -> ExitCode:
+    """Do what the VM's metadata says: train the job until its interval ends.
+
+    Raises:
+        MetadataError: not on a VM of ours.
+        StorageError: the bucket did not answer.
+        ValueError: metadata or clock do not hold what they should.
+    """
+    clock = clock_from(environment)
+    started_at = clock.now()
+    log_as_json()
+    server = MetadataServer(environment)
+    me = server.read_instance()
+    log_as_json(job_id=me.job_id, vm=me.name, incarnation=me.incarnation)
+    _log.info("up in %s until %s", me.compute_zone, me.interval_end.isoformat())
+    stop = StopFlag(clock, interval_end=me.interval_end)
+    with stop.on_signals():
+        server.watch(f"instance/attributes/{Attribute.INTERVAL_END}", _retimer(stop, clock))
+        server.watch("instance/preempted", _preemption(stop))
+        _start_dead_man(stop, clock, me.shutdown_grace_s)
+        store = open_store(me.bucket_url)
+        try:
+            job = _read_job(store, me.job_id)
+        except (DocumentError, BlobNotFoundError) as error:
+            _report_unreadable_job(store, clock, me, error)
+            return ExitCode.FAILED
+        session = VmSession(
+            job=job,
+            place=_place_of(me, started_at),
+            store=store,
+            clock=clock,
+            stop=stop,
+            lease=_keeper(store, clock, me),
+            poll_s=me.lease_ttl_s / _POLLS_PER_TTL,
+        )
+        session.start()
+        with tempfile.TemporaryDirectory(prefix=f"{me.name}-") as name:
+            folder = Path(name)
+            try:
+                download_source(store, me.job_id, folder)
+            except StorageError as error:
+                session.fail(f"expected the job's source, found: {error}")
+                return ExitCode.FAILED
+            code = run_script(session, folder / job.script, job.args, work_folder=folder)
+    _log.info("ends with %s", code.name)
+    return code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalRun:
+    """A run in a folder instead of on a VM."""
+
+    script: Path
+    """The training script."""
+    args: Sequence[str]
+    """Its arguments."""
+    folder: Path
+    """The bucket: a folder of this machine."""
+    job_id: str
+    """The job; its document is made if there is none."""
+    until: datetime | None
+    """When to stop; `None`: when the work is done."""
+    power_w: float
+    """Power of this machine, watts, if the job document is to be made."""
+
+
+def run_locally(run: LocalRun, environment: Mapping[str, str]) -> ExitCode:
+    """Train in a folder: stop at any time, run it again to go on.
+
+    Raises:
+        StorageError: the folder did not answer.
+        DocumentError: the folder holds a document that cannot be read.
+    """
+    clock = clock_from(environment)
+    started_at = clock.now()
+    store = open_store(run.folder.absolute().as_uri())
+    job = _read_or_make_job(store, run, started_at)
+    incarnation = _next_incarnation(store, job.job_id)
+    name = f"local-{socket.gethostname()}"
+    # Real seconds, whatever the clock's speed: a process must be able to renew it in time.
+    ttl_s = _LOCAL_TTL_S * _LOCAL_TTL_S / clock.wait_s(_LOCAL_TTL_S)
+    stop = StopFlag(clock, interval_end=run.until)
+    place = Place(
+        vm=name,
+        compute_zone="local",
+        incarnation=incarnation,
+        started_at=started_at,
+        interval_start=started_at,
+    )
+    lease = LeaseKeeper(
+        store=store,
+        clock=clock,
+        job_id=job.job_id,
+        holder=_holder(name),
+        incarnation=incarnation,
+        ttl_s=ttl_s,
+    )
+    with stop.on_signals():
+        session = VmSession(
+            job=job,
+            place=place,
+            store=store,
+            clock=clock,
+            stop=stop,
+            lease=lease,
+            poll_s=ttl_s / _POLLS_PER_TTL,
+        )
+        session.start()
+        return run_script(session, run.script, run.args, work_folder=None)
+
+
+def _place_of(me: InstanceMetadata, started_at: datetime) -> Place:
+    return Place(
+        vm=me.name,
+        compute_zone=me.compute_zone,
+        incarnation=me.incarnation,
+        started_at=started_at,
+        interval_start=me.interval_start,
+    )
+
+
+def _keeper(store: BlobStore, clock: Clock, me: InstanceMetadata) -> LeaseKeeper:
+    return LeaseKeeper(
+        store=store,
+        clock=clock,
+        job_id=me.job_id,
+        holder=_holder(me.name),
+        incarnation=me.incarnation,
+        ttl_s=me.lease_ttl_s,
+    )
+
+
+def _holder(name: str) -> str:
+    """Return the VM's name and a nonce: a restarted VM is another holder."""
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+def _retimer(stop: StopFlag, clock: Clock) -> Callable[[str], None]:
+    def on_value(value: str) -> None:
+        end = clock.now() if value == "now" else parse_time(value)
+        if end != stop.interval_end:
+            _log.info("the interval now ends at %s", end.isoformat())
+        stop.move_interval_end(end)
+
+    return on_value
+
+
+def _preemption(stop: StopFlag) -> Callable[[str], None]:
+    def on_value(value: str) -> None:
+        if value.upper() == "TRUE":
+            _log.warning("preempted: Compute Engine takes this VM back")
+            stop.raise_flag(StopReason.PREEMPTED)
+
+    return on_value
+
+
+def _start_dead_man(stop: StopFlag, clock: Clock, grace_s: float) -> None:
+    """End this process some time after the interval's end, even if the script hangs.
+
+    The machine powers off when the process ends, so no VM burns on.
+    """
+
+    def look() -> None:
+        pause = threading.Event()
+        while not stop.is_overdue(grace_s):
+            pause.wait(min(_DEAD_MAN_LOOK_S, max(clock.wait_s(grace_s) / 10, 0.02)))
+        _log.critical("still here %.0f s after the interval's end: leaving by force", grace_s)
+        os._exit(ExitCode.MORE_TO_DO)
+
+    threading.Thread(target=look, name="dead man", daemon=True).start()
+
+
+def _read_job(store: BlobStore, job_id: str) -> Job:
+    name = object_names.job(job_id)
+    return decode(Job, store.read(name).data, name=name)
+
+
+def _report_unreadable_job(
+    store: BlobStore, clock: Clock, me: InstanceMetadata, error: Exception
+) -> None:
+    message = f"{error} What to do: write {object_names.job(me.job_id)} anew with `submit`."
+    _log.error(message)
+    file = ProgressFile(store, me.job_id)
+    try:
+        last = file.read()
+        file.write(
+            Progress(
+                job_id=me.job_id,
+                vm=me.name,
+                incarnation=me.incarnation,
+                state=RunState.FAILED,
+                heartbeat_at=clock.now(),
+                steps_done=last.steps_done if last else 0,
+                steps_total=last.steps_total if last else None,
+                failures_in_a_row=(last.failures_in_a_row if last else 0) + 1,
+                message=message,
+            )
+        )
+    except (StorageError, DocumentError, LeaseLostError) as second:
+        _log.error("the failure could not be reported: %s", second)
+
+
+def _read_or_make_job(store: BlobStore, run: LocalRun, now: datetime) -> Job:
+    try:
+        return _read_job(store, run.job_id)
+    except BlobNotFoundError:
+        job = Job(
+            job_id=run.job_id,
+            machine_type="e2-standard-8",
+            power_w=run.power_w,
+            allowed_regions=("europe-west3",),
+            submitted_at=now,
+            script=run.script.name,
+            args=tuple(run.args),
+        )
+        store.write(object_names.job(run.job_id), encode(job), if_generation=0)
+        return job
+
+
+def _next_incarnation(store: BlobStore, job_id: str) -> int:
+    """Return one more than any incarnation that left a trace in the folder."""
+    traces: tuple[tuple[type[Lease | Progress | Latest], str], ...] = (
+        (Lease, object_names.lease(job_id)),
+        (Progress, object_names.progress(job_id)),
+        (Latest, object_names.latest(job_id)),
+    )
+    found = [0]
+    for kind, name in traces:
+        try:
+            found.append(decode(kind, store.read(name).data, name=name).incarnation)
+        except BlobNotFoundError:
+            continue
+    return max(found) + 1
