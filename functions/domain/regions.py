@@ -112,7 +112,8 @@ def region_of(compute_zone: str) -> Region:
     """
     region = REGIONS.get(compute_zone.rpartition("-")[0])
     if region is None or compute_zone not in region.compute_zones:
-        known = [zone for each in _ALL for zone in each.compute_zones]
+        near = (region,) if region else _ALL
+        known = [zone for each in near for zone in each.compute_zones]
         raise InvalidInputError(
             f"compute zone: found {compute_zone!r}{_guess(compute_zone, known)}; expected one of a"
             f" known region ({', '.join(REGIONS)}). Mend the name."

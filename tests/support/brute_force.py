@@ -8,6 +8,20 @@ Piece = tuple[int, int, int] | None
 """Place, first minute and end within a slot, `None`: no VM."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """A small planning task."""
+
+    lengths: list[int]
+    """Of the slots, minutes."""
+    intensity: list[list[float]]
+    """By slot and place."""
+    work: int
+    start: int
+    move: int
+    running: int | None
+
+
 @dataclass(frozen=True, order=True)
 class Outcome:
     """What a way to run costs; smaller is better."""
@@ -27,19 +41,12 @@ def pieces(length: int, places: int) -> Iterator[Piece]:
                 yield place, begin, end
 
 
-def outcome(  # noqa: PLR0913 - a test oracle takes everything plainly
-    way: Sequence[Piece],
-    lengths: Sequence[int],
-    intensity: Sequence[Sequence[float]],
-    start: int,
-    move: int,
-    running: int | None,
-) -> tuple[int, Outcome]:
+def outcome(task: Instance, way: Sequence[Piece]) -> tuple[int, Outcome]:
     """Return the work done and what it costs if the VM runs by `way`."""
     at = work = moves = starts = finish = 0
     cost = 0.0
     # Place in the slot before, and whether the VM still ran at that slot's end.
-    before: tuple[int, bool] | None = None if running is None else (running, True)
+    before: tuple[int, bool] | None = None if task.running is None else (task.running, True)
     for slot, piece in enumerate(way):
         if piece is None:
             before = None
@@ -48,32 +55,25 @@ def outcome(  # noqa: PLR0913 - a test oracle takes everything plainly
             elsewhere = before is not None and before[0] != place
             without_pause = before is not None and before[1] and begin == 0
             if without_pause and elsewhere:
-                overhead = move
+                overhead = task.move
             elif without_pause:
                 overhead = 0
             elif elsewhere:
-                overhead = max(start, move)
+                overhead = max(task.start, task.move)
             else:
-                overhead = start
+                overhead = task.start
             moves += elsewhere
             starts += not elsewhere and not without_pause
             work += end - begin - overhead
-            cost += (end - begin) * intensity[slot][place]
+            cost += (end - begin) * task.intensity[slot][place]
             finish = at + end
-            before = (place, end == lengths[slot])
-        at += lengths[slot]
+            before = (place, end == task.lengths[slot])
+        at += task.lengths[slot]
     return work, Outcome(cost, finish, moves, starts)
 
 
-def best_outcome(  # noqa: PLR0913 - as above
-    lengths: Sequence[int],
-    intensity: Sequence[Sequence[float]],
-    work: int,
-    start: int,
-    move: int,
-    running: int | None,
-) -> Outcome | None:
-    """Return the best way to do `work`, `None` if there is none."""
-    every = product(*(tuple(pieces(length, len(intensity[0]))) for length in lengths))
-    results = (outcome(way, lengths, intensity, start, move, running) for way in every)
-    return min((result for done, result in results if done == work), default=None)
+def best_outcome(task: Instance) -> Outcome | None:
+    """Return the best way to do the work, `None` if there is none."""
+    every = product(*(tuple(pieces(length, len(task.intensity[0]))) for length in task.lengths))
+    results = (outcome(task, way) for way in every)
+    return min((result for done, result in results if done == task.work), default=None)

@@ -73,7 +73,8 @@ def usage_of(
             lost_steps += lost
         if life is not None:
             stretches += _unbooked(life, entry, power_w)
-    zones = {vm.incarnation: vm.compute_zone for vm in (*ledger, *lifetimes)}
+    zones = {entry.incarnation: entry.compute_zone for entry in ledger}
+    zones |= {life.incarnation: life.compute_zone for life in lifetimes}
     return Usage(
         stretches=tuple(stretches),
         useful=useful,

@@ -76,7 +76,7 @@ def cleanest_halves(
     for begin in range(0, grid.minutes, DAY_MIN):
         window = grid.since(begin)
         window = window.until(min(DAY_MIN, window.minutes))
-        half = window.minutes // 2 - (overheads.start_min if running is None else 0)
+        half = window.minutes // 2 - overheads.start_min
         work = half if left is None else min(half, left)
         found = cheapest_runs(window, work, overheads, running) if work > 0 else None
         shifted = [
