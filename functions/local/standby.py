@@ -127,6 +127,12 @@ class StandbyPool:
                 f" Free the processor, or look into {self._log}."
             )
 
+    @property
+    def pids(self) -> list[int]:
+        """Those that stand by."""
+        with self._lock:
+            return [child.pid for child in self._idle]
+
     def launch(self, order: Order) -> Child:
         """Run `order` on the oldest standby, or on a fresh interpreter if there is none.
 

@@ -10,13 +10,14 @@ import urllib.request
 
 def _read(path: str) -> str:
     url = f"http://{os.environ['GCE_METADATA_HOST']}/computeMetadata/v1/{path}"
-    request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})  # noqa: S310
+    request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own loopback
         return str(answer.read().decode())
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _on_term(_signal: int, _frame: object) -> None:
