@@ -71,7 +71,7 @@ def capture_rng() -> State:
         "tuple[str, np.ndarray[Any, Any], int, int, float]", legacy
     )
     state: State = {
-        "python": [version, list(internal), gauss],
+        "python": [version, torch.tensor(internal, dtype=torch.int64), gauss],
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
     }
@@ -83,7 +83,7 @@ def capture_rng() -> State:
 def restore_rng(state: State) -> None:
     """Set all random generators to what `capture_rng` returned."""
     version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
+    random.setstate((version, tuple(internal.tolist()), gauss))
     kind, keys, position, has_gauss, cached = state["numpy"]
     restored = (kind, keys.numpy().astype(np.uint32), position, has_gauss, cached)
     np.random.set_state(restored)  # noqa: NPY002  what user code draws from
