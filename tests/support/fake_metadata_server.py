@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
@@ -31,12 +32,13 @@ class FakeMetadataServer:
             def do_GET(self) -> None:
                 status, value, etag = server.answer(self.path, self.headers.get("Metadata-Flavor"))
                 data = value.encode()
-                self.send_response(status)
-                self.send_header("Metadata-Flavor", "Google")
-                self.send_header("ETag", etag)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                with suppress(ConnectionError):  # who waited for a change may be gone by now
+                    self.send_response(status)
+                    self.send_header("Metadata-Flavor", "Google")
+                    self.send_header("ETag", etag)
+                    self.send_header("content-length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import settings
@@ -199,6 +200,19 @@ def test_the_thread_renews_until_release() -> None:
     a.release()
     assert stored(store).released
     assert stored(store).expires_at > first
+
+
+def test_clocks_apart_by_two_margins_never_make_two_holders() -> None:
+    """The margins on both sides together bear the skew that they allow."""
+    store = MemoryBlobStore()
+    slow, fast = ManualClock(offset_s=-MARGIN_S), ManualClock(offset_s=MARGIN_S)
+    a, b = keeper(store, slow, "a", 1), keeper(store, fast, "b", 2)
+    assert a.acquire()
+    while not b.acquire():
+        slow.move(1)
+        fast.move(1)
+    assert not a.held_surely(slow.now())
+    assert fast.now() - slow.now() == timedelta(seconds=2 * MARGIN_S)
 
 
 @pytest.mark.parametrize("margin_s", [-1.0, 60.0, 500.0])
