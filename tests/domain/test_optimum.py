@@ -91,6 +91,17 @@ def test_a_pause_of_a_minute_is_no_cheap_move() -> None:
     assert sum(run.end_min - run.begin_min for run in runs) == 108
 
 
+def test_another_place_may_begin_late_in_the_next_slot() -> None:
+    """After a pause inside the slot the other place begins late, for the price of a move."""
+    grid = _grid([60, 60, 60], [[1.0, 900.0], [900.0, 50.0], [900.0, 1.0]])
+    runs = cheapest_runs(grid, 122, Overheads(start_min=3, move_min=5), None)
+    assert runs is not None
+    assert [(run.place, run.begin_min, run.end_min, run.overhead_min) for run in runs] == [
+        (0, 0, 60, 3),
+        (1, 110, 180, 5),
+    ]
+
+
 def test_work_that_does_not_fit_has_no_runs() -> None:
     """One minute too much, and there is no way."""
     grid = _grid([60, 60], [[1.0], [1.0]])

@@ -156,7 +156,7 @@ class _Search:
                 best = (done, slot)
             edges.append(self._next_edge(slot, edges[-1], entry))
         if best is None:
-            raise ArithmeticError("expected work that fits to have a plan, found none: a defect")
+            raise ArithmeticError("work: expected a plan for what fits, found none. Report it.")
         return edges, self._earliest(best, edges)
 
     def backward(self, edges: list[_Edge], last: _Last) -> tuple[Run, ...]:
@@ -197,7 +197,8 @@ class _Search:
 
     def _entry(self, edge: _Edge) -> _Entry:
         start, elsewhere = self._overheads.start_min, self._overheads.elsewhere_min
-        # A "move" to the same place is among these minima, but never pays: see the tests.
+        # A "move" within one place is among these minima, but never pays: the way without it does
+        # more work in the same minutes, and could be cut short.
         any_on, any_ended = edge.on.min(axis=0), edge.ended.min(axis=0)
         rested = np.minimum(_owing(edge.off, start, _START), _owing(any_ended, elsewhere, _MOVE))
         fresh = np.minimum(rested, _owing(edge.ended, start, _START))
