@@ -18,6 +18,7 @@ from functions.local.faults import FaultBox, Faults
 from functions.local.front import front
 from functions.local.host import FunctionsHost
 from functions.local.machine import Guests
+from functions.local.recorded import pack
 from functions.local.saved import Options, SavedCloud, load, save
 from functions.local.scheduler import Scheduler
 from functions.local.serving import HttpServer
@@ -29,6 +30,7 @@ from vm_runtime.contract.clock import CLOCK_VARIABLE, ScaledClock
 from vm_runtime.storage.files import FileBlobStore
 
 _SAVE_EVERY_S = 1.0
+_HISTORY = "history.npz"
 _START_TIMEOUT_S = 120.0
 """Real seconds for interpreters to import and functions to answer."""
 
@@ -112,16 +114,24 @@ class EmbeddedCloud:
         Raises:
             RuntimeError: the functions do not answer, with what they said.
             TimeoutError: the interpreters take too long to import.
+            HistoryFileError: the recorded hours cannot be read.
         """
         (self.folder / "vms").mkdir(parents=True, exist_ok=True)
         (self.folder / "bucket").mkdir(exist_ok=True)
-        host = FunctionsHost(source=self.options.source, folder=self.folder)
+        host = FunctionsHost(
+            source=self.options.source,
+            folder=self.folder,
+            preload=self.options.preload_functions,
+        )
         pool = StandbyPool(
             size=self.options.standbys,
             modules=self.options.preload,
             log=self.folder / "standby.log",
         )
         try:
+            pool.spawn()
+            if self.options.history:
+                pack(self.options.history, self.folder / _HISTORY)
             host.wait_imported(_START_TIMEOUT_S)
             pool.fill(timeout_s=_START_TIMEOUT_S)
             self._start_parts(host, pool)
@@ -261,9 +271,22 @@ class EmbeddedCloud:
             front=server,
             host=host,
             pool=pool,
-            environment=_environment(options, self.store.url, server.url, clock),
+            environment=self._environment(server.url, clock),
         )
         self._start_all(self._parts)
+
+    def _environment(self, front_url: str, clock: ScaledClock) -> dict[str, str]:
+        options = self.options
+        values: dict[str, object] = {
+            "BUCKET": self.store.url,
+            "CLOUD": front_url,
+            "HISTORY": str(self.folder / _HISTORY) if options.history else "",
+            "SEED": options.seed,
+        }
+        timing = dataclasses.asdict(options.timing)
+        values |= {name.upper(): value for name, value in timing.items()}
+        named = {PREFIX + name: str(value) for name, value in values.items()}
+        return named | {CLOCK_VARIABLE: clock.to_json()}
 
     def _start_all(self, parts: "_Parts") -> None:
         parts.front.start()
@@ -311,17 +334,3 @@ class _Parts:
     host: FunctionsHost
     pool: StandbyPool
     environment: dict[str, str]
-
-
-def _environment(
-    options: Options, bucket_url: str, front_url: str, clock: ScaledClock
-) -> dict[str, str]:
-    values: dict[str, object] = {
-        "BUCKET": bucket_url,
-        "CLOUD": front_url,
-        "HISTORY": str(options.history.absolute()) if options.history else "",
-        "SEED": options.seed,
-    }
-    values |= {name.upper(): value for name, value in dataclasses.asdict(options.timing).items()}
-    named = {PREFIX + name: str(value) for name, value in values.items()}
-    return named | {CLOCK_VARIABLE: clock.to_json()}

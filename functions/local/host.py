@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from functions.local.events import EventKind, EventLog
 from functions.local.serving import HOST
 from functions.local.standby import Child, Order, child_environment
 
-PRELOADED = ("functions_framework", "requests", "pydantic", "numpy")
 _TURN_S = 0.05
 _LONGEST_WAIT_S = 5.0
 _TAIL = 1500
@@ -22,13 +21,13 @@ _TAIL = 1500
 class FunctionsHost:
     """Starts, watches and restarts `functions_host`."""
 
-    def __init__(self, *, source: Path, folder: Path) -> None:
-        """Spawn its interpreter, which imports ahead; `folder` gets `functions.log`."""
+    def __init__(self, *, source: Path, folder: Path, preload: Sequence[str]) -> None:
+        """Spawn its interpreter, which imports `preload`; `folder` gets `functions.log`."""
         self._source = source.absolute()
         self._folder = folder
         self._log_file = folder / "functions.log"
         self._port = _free_port()
-        self._child = Child(PRELOADED, log=folder / "standby.log")
+        self._child = Child(preload, log=folder / "standby.log")
         self._environment: dict[str, str] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="functions-host", daemon=True)

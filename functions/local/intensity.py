@@ -8,14 +8,13 @@ from functools import cache
 from pathlib import Path
 
 from forecaster.climatology.profile import load_climatology
-from forecaster.history import HistoryFileError, load_folder
+from forecaster.history import HistoryFileError
 from forecaster.series import HOUR, IntensityHistory, IntensityHour
 from forecaster.simulated import simulate_history
 from functions.errors import IntensityUnavailableError, InvalidInputError
+from functions.local.recorded import Record, read_record
 
 LOOKBACK_H = 168
-ATTRIBUTION = "ATTRIBUTION.txt"
-"""File beside recorded hours whose first line says whose they are."""
 
 _loading = threading.Lock()
 """Two threads that ask at once must not read the same 400,000 lines each."""
@@ -25,16 +24,16 @@ class LocalIntensity:
     """The last 168 hours before now, from a folder or drawn from the climatology."""
 
     def __init__(self, *, history: str, seed: int) -> None:
-        """Take a folder of recorded hours, empty for simulated ones, and their seed."""
-        self._folder = Path(history) if history else None
+        """Take a folder of recorded hours or its packed file, empty for simulated, and the seed."""
+        self._record = Path(history) if history else None
         self._seed = seed
 
     @property
     def name(self) -> str:
         """Source and basis as printed beside numbers; says `simulated` where it is."""
-        if self._folder is None:
+        if self._record is None:
             return f"simulated (seed {self._seed}), life-cycle average"
-        return f"recorded, {attribution(self._folder)}, life-cycle average"
+        return f"recorded, {_recorded(self._record).attribution}, life-cycle average"
 
     def recent_hours(self, grid_zone: str, now: datetime) -> Sequence[IntensityHour]:
         """Return the recorded of the 168 hours before the one that `now` is in, ascending.
@@ -61,26 +60,18 @@ class LocalIntensity:
     def _histories(
         self, grid_zone: str, begin: datetime, end: datetime
     ) -> Sequence[IntensityHistory]:
-        if self._folder is None:
+        if self._record is None:
             last = end - timedelta(seconds=1)
             years = [_simulated(year, self._seed) for year in range(begin.year, last.year + 1)]
         else:
-            years = [_recorded(self._folder)]
+            years = [_recorded(self._record).histories]
         return [year[grid_zone] for year in years if grid_zone in year]
 
 
-def attribution(folder: Path) -> str:
-    """Return whose hours the folder has: the first line of `ATTRIBUTION.txt`, or its name."""
-    file = folder / ATTRIBUTION
-    if file.exists():
-        return file.read_text(encoding="utf-8").partition("\n")[0].strip()
-    return f"folder {folder.name}"
-
-
 @cache
-def _recorded(folder: Path) -> Mapping[str, IntensityHistory]:
+def _recorded(path: Path) -> Record:
     try:
-        return load_folder(folder)
+        return read_record(path)
     except HistoryFileError as error:
         raise InvalidInputError(f"intensity: {error}") from error
 

@@ -26,6 +26,16 @@ HEAVY = (
 )
 """What a training imports; named, not known: this package needs none of them."""
 
+FORECASTING = (
+    "functions_framework",
+    "numpy",
+    "pydantic",
+    "requests",
+    "safetensors.torch",
+    "torch",
+)
+"""What the functions import; the forecast loads torch at its first tick."""
+
 
 @document
 class Options:
@@ -59,6 +69,8 @@ class Options:
     """Interpreters that wait with torch loaded; about 300 MB each."""
     preload: tuple[str, ...] = HEAVY
     """Modules that they import."""
+    preload_functions: tuple[str, ...] = FORECASTING
+    """Modules that the interpreter of the functions imports before the clock starts."""
 
 
 @document

@@ -110,14 +110,19 @@ class StandbyPool:
         self._lock = threading.Lock()
         self._closed = False
 
+    def spawn(self) -> None:
+        """Spawn all of them; they import while this process does something else."""
+        with self._lock:
+            self._refill()
+
     def fill(self, *, timeout_s: float = 120.0) -> None:
         """Spawn all of them and wait until they have imported; real seconds.
 
         Raises:
             TimeoutError: they took longer.
         """
+        self.spawn()
         with self._lock:
-            self._refill()
             idle = list(self._idle)
         end_s = time.monotonic() + timeout_s
         if not all(child.wait_ready(max(0.0, end_s - time.monotonic())) for child in idle):

@@ -32,6 +32,7 @@ def make_cloud(tmp_path: Path) -> Iterator[Callable[..., EmbeddedCloud]]:
             "source": PROGRAMS / "stub_functions.py",
             "vm_command": (str(PROGRAMS / "fake_vm.py"),),
             "standbys": 0,
+            "preload_functions": ("functions_framework",),
             "heartbeat_s": 86_400,
             "forecast_every_s": 86_400,
         }

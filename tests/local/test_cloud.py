@@ -20,6 +20,7 @@ from functions.local.cloud import EmbeddedCloud
 from functions.local.events import Event, EventKind
 from functions.local.faults import Faults
 from functions.local.fleet import LocalFleet
+from functions.local.intensity import LocalIntensity
 from functions.local.publisher import LocalPublisher
 from functions.settings import read_deployment
 from functions.wire import WakeUp, WakeUpKind
@@ -63,12 +64,15 @@ def test_all_functions_are_reached(make_cloud: MakeCloud) -> None:
 def test_environment_is_a_deployment(make_cloud: MakeCloud, tmp_path: Path) -> None:
     """The variables of the functions name bucket, cloud, clock and the given timing."""
     timing = Timing(boot_lead_s=77.0)
+    hour = "2024-03-04T23:00:00Z"
+    (tmp_path / "DE.csv").write_text(f"zone,datetime_utc,carbon_intensity\nDE,{hour},321\n")
     with make_cloud(timing=timing, seed=5, history=tmp_path) as cloud:
         found = read_deployment(cloud.environment)
         assert found.timing == timing
         assert found.settings.bucket == cloud.store.url
         assert (found.settings.cloud, found.settings.seed) == (cloud.url, 5)
-        assert found.settings.history == str(tmp_path)
+        source = LocalIntensity(history=found.settings.history, seed=5)
+        assert [hour.gco2eq_per_kwh for hour in source.recent_hours("DE", START)] == [321.0]
         assert clock_from(cloud.environment) == cloud.clock
         assert timedelta(0) <= cloud.clock.now() - START < timedelta(hours=2)
 
@@ -155,6 +159,7 @@ from functions.domain.lifecycle.timing import Timing
 from functions.local.cloud import EmbeddedCloud
 cloud = EmbeddedCloud(
     Path({folder!r}), speed=600, start_at=START, timing=Timing(), standbys=1, preload=("json",),
+    preload_functions=("functions_framework",),
     source=PROGRAMS / "stub_functions.py", vm_command=(str(PROGRAMS / "fake_vm.py"),),
     heartbeat_s=86400, forecast_every_s=86400,
 )

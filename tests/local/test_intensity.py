@@ -1,6 +1,7 @@
 """Intensity of the embedded cloud: never from the future, never invented without saying so."""
 
 import csv
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from functions.errors import IntensityUnavailableError, InvalidInputError
 from functions.local.intensity import LocalIntensity
+from functions.local.recorded import pack, read_record
 
 NOW = datetime(2024, 3, 5, 13, 25, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -76,7 +78,33 @@ def test_simulated_hours_are_the_same_whenever_asked() -> None:
 def test_name_says_where_the_numbers_come_from(tmp_path: Path) -> None:
     """Simulated numbers say `simulated` and the seed; recorded ones name their publisher."""
     assert LocalIntensity(history="", seed=3).name == "simulated (seed 3), life-cycle average"
-    assert tmp_path.name in LocalIntensity(history=str(tmp_path), seed=0).name
-    (tmp_path / "ATTRIBUTION.txt").write_text("Electricity Maps, electricitymaps.com\nODbL\n")
-    name = LocalIntensity(history=str(tmp_path), seed=0).name
+    own, bought = tmp_path / "own", tmp_path / "bought"
+    for folder in (own, bought):
+        folder.mkdir()
+        write(folder, {NOW.replace(minute=0) - HOUR: 50.0})
+    assert "folder own" in LocalIntensity(history=str(own), seed=0).name
+    (bought / "ATTRIBUTION.txt").write_text("Electricity Maps, electricitymaps.com\nODbL\n")
+    name = LocalIntensity(history=str(bought), seed=0).name
     assert name == "recorded, Electricity Maps, electricitymaps.com, life-cycle average"
+
+
+def test_packed_record_tells_the_same(tmp_path: Path) -> None:
+    """A packed record tells the same hours under the same name, and is packed anew if older."""
+    folder, packed = tmp_path / "records", tmp_path / "history.npz"
+    folder.mkdir()
+    last = NOW.replace(minute=0) - HOUR
+    write(folder, {last - 5 * HOUR: 50.5, last: 60.25})
+    (folder / "README.md").write_text("Attribute Electricity Maps, electricitymaps.com.")
+    pack(folder, packed)
+    plain = LocalIntensity(history=str(folder), seed=0)
+    source = LocalIntensity(history=str(packed), seed=0)
+    assert source.recent_hours("DE", NOW) == plain.recent_hours("DE", NOW)
+    assert source.name == plain.name
+    assert "Electricity Maps" in source.name
+    stamp = packed.stat().st_mtime_ns
+    pack(folder, packed)
+    assert packed.stat().st_mtime_ns == stamp
+    write(folder, {last: 70.0})
+    os.utime(folder / "DE.csv", (stamp / 1e9 + 1, stamp / 1e9 + 1))
+    pack(folder, packed)
+    assert read_record(packed).histories["DE"].gco2eq_per_kwh.tolist() == [70.0]
