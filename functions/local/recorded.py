@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def pack(folder: Path, target: Path) -> None:
         return
     record = read_record(folder)
     bases = {str(history.basis) for history in record.histories.values()}
-    arrays: dict[str, np.typing.NDArray[np.generic]] = {
+    arrays: dict[str, Any] = {
         "attribution": np.array(record.attribution),
         "origin": np.array(str(folder.absolute())),
         "basis": np.array(bases.pop()),
