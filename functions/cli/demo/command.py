@@ -20,3 +20,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulated carbon data.")] = 0,
 ) -> None:
     """Run the product on an embedded cloud: no account, no key, under three minutes."""
+    # It starts servers and reads data: `--help` must not wait for their imports.
+    from functions.cli.demo.run import Demo  # noqa: PLC0415
+
+    raise typer.Exit(Demo(folder=folder, history=history, seed=seed, live=live).run(resume=resume))
