@@ -4,23 +4,28 @@ Payload first, then the manifest with sizes and checksums, then the pointer LATE
 compare-and-swap. Knows the bucket's documents, nothing of models or training.
 """
 
-import hashlib
 import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from vm_runtime.checkpoint_objects import (
+    CheckpointCorruptError,
+    CheckpointError,
+    CheckpointObjects,
+    CheckpointWriteError,
+    Listing,
+    Restored,
+)
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import CheckpointFile, CheckpointManifest, Latest
 from vm_runtime.contract.clock import Clock
-from vm_runtime.contract.codec import DocumentError, decode, encode
+from vm_runtime.contract.codec import decode, encode
 from vm_runtime.session import LeaseLostError
 from vm_runtime.storage.port import (
     BlobNotFoundError,
@@ -28,48 +33,22 @@ from vm_runtime.storage.port import (
     PreconditionFailedError,
     StorageDeniedError,
     StorageError,
-    StorageUnavailableError,
 )
 
-T = TypeVar("T")
+__all__ = [
+    "CheckpointCorruptError",
+    "CheckpointError",
+    "CheckpointWriteError",
+    "Checkpoints",
+    "Restored",
+]
 
 KEPT = 3
 """Committed checkpoints that stay; older ones are deleted after a commit."""
 
-_ATTEMPTS = 4
 _TAKE_OVER_ATTEMPTS = 5
 
 _log = logging.getLogger(__name__)
-
-
-class CheckpointError(Exception):
-    """Base of what goes wrong with checkpoints."""
-
-
-class CheckpointWriteError(CheckpointError):
-    """A checkpoint could not be written; those committed before are untouched."""
-
-
-class CheckpointCorruptError(CheckpointError):
-    """A checkpoint is torn or damaged, or none is intact."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
-    """A checkpoint whose every byte has been verified."""
-
-    manifest: CheckpointManifest
-    """Its manifest."""
-    folder: Path
-    """Where its payload lies, under the names of the manifest."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Listing:
-    all: list[str]
-    """Ids of all checkpoints, whole or not, oldest first."""
-    committed: list[str]
-    """Those that have a manifest."""
 
 
 class Checkpoints:
@@ -100,7 +79,7 @@ class Checkpoints:
         self._job_id = job_id
         self._incarnation = incarnation
         self._clock = clock
-        self._sleep = sleep
+        self._objects = CheckpointObjects(store, job_id, sleep=sleep)
         self._generation: int | None = None
         self._latest: Latest | None = None
 
@@ -165,13 +144,13 @@ class Checkpoints:
         """
         known = self.latest
         try:
-            listing = self._list()
+            listing = self._objects.list_all()
             checkpoint_id = self._free_id(step, listing.all)
             files = tuple(
-                self._put(checkpoint_id, name, content) for name, content in payload.items()
+                self._objects.put(checkpoint_id, name, content) for name, content in payload.items()
             )
             manifest = self._manifest(checkpoint_id, step, files, finished, weights_sha256)
-            self._put_manifest(manifest)
+            self._objects.put_manifest(manifest)
             latest = Latest(
                 checkpoint_id=checkpoint_id,
                 step=step,
@@ -212,10 +191,10 @@ class Checkpoints:
 
     def _newest_intact(self, first: str, folder: Path) -> Restored:
         problems = []
-        others = [name for name in reversed(self._list().committed) if name != first]
+        others = [name for name in reversed(self._objects.list_all().committed) if name != first]
         for checkpoint_id in [first, *others]:
             try:
-                restored = self._fetch(checkpoint_id, folder / checkpoint_id)
+                restored = self._objects.fetch(checkpoint_id, folder / checkpoint_id)
             except CheckpointCorruptError as error:
                 problems.append(str(error))
                 _log.warning("skipped a checkpoint that is not intact: %s", error)
@@ -235,47 +214,10 @@ class Checkpoints:
         )
         raise CheckpointCorruptError(message)
 
-    def _fetch(self, checkpoint_id: str, folder: Path) -> Restored:
-        """Download and verify a checkpoint; raises `CheckpointCorruptError`."""
-        name = object_names.manifest(self._job_id, checkpoint_id)
-        try:
-            data = self._retry(lambda: self._store.read(name)).data
-            manifest = decode(CheckpointManifest, data, name=name)
-        except BlobNotFoundError as error:
-            message = f"{name}: expected a manifest, found none (the checkpoint is torn)"
-            raise CheckpointCorruptError(message) from error
-        except DocumentError as error:
-            raise CheckpointCorruptError(str(error)) from error
-        if (manifest.job_id, manifest.checkpoint_id) != (self._job_id, checkpoint_id):
-            message = (
-                f"{name}: expected checkpoint {checkpoint_id} of job {self._job_id}, found"
-                f" {manifest.checkpoint_id} of {manifest.job_id}"
-            )
-            raise CheckpointCorruptError(message)
-        for file in manifest.files:
-            self._fetch_file(checkpoint_id, file, folder / file.name)
-        return Restored(manifest=manifest, folder=folder)
-
-    def _fetch_file(self, checkpoint_id: str, expected: CheckpointFile, target: Path) -> None:
-        name = object_names.checkpoint_folder(self._job_id, checkpoint_id) + expected.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._retry(lambda: self._store.download(name, target))
-        except BlobNotFoundError as error:
-            message = f"{name}: expected {expected.size_bytes} bytes, found no object"
-            raise CheckpointCorruptError(message) from error
-        found = _describe(expected.name, target)
-        if found != expected:
-            message = (
-                f"{name}: expected {expected.size_bytes} bytes with SHA-256 {expected.sha256},"
-                f" found {found.size_bytes} bytes with {found.sha256}"
-            )
-            raise CheckpointCorruptError(message)
-
     def _read_latest(self) -> tuple[int, Latest]:
         name = object_names.latest(self._job_id)
         try:
-            blob = self._retry(lambda: self._store.read(name))
+            blob = self._objects.retry(lambda: self._store.read(name))
         except BlobNotFoundError:
             now = self._clock.now()
             return 0, Latest(checkpoint_id=None, step=0, incarnation=0, updated_at=now)
@@ -290,7 +232,9 @@ class Checkpoints:
         name = object_names.latest(self._job_id)
         data = encode(latest)
         try:
-            landed = self._retry(lambda: self._store.write(name, data, if_generation=generation))
+            landed = self._objects.retry(
+                lambda: self._store.write(name, data, if_generation=generation)
+            )
         except PreconditionFailedError:
             present = self._read_or_none(name)
             if present is None or present[1] != data:
@@ -300,23 +244,10 @@ class Checkpoints:
 
     def _read_or_none(self, name: str) -> tuple[int, bytes] | None:
         try:
-            blob = self._retry(lambda: self._store.read(name))
+            blob = self._objects.retry(lambda: self._store.read(name))
         except BlobNotFoundError:
             return None
         return blob.generation, blob.data
-
-    def _list(self) -> _Listing:
-        folder = object_names.checkpoints_folder(self._job_id)
-        names = [
-            info.name.removeprefix(folder) for info in self._retry(lambda: self._store.list(folder))
-        ]
-        inside = [name.split("/", 1) for name in names if "/" in name]
-        return _Listing(
-            all=sorted({checkpoint_id for checkpoint_id, _ in inside}),
-            committed=sorted(
-                checkpoint_id for checkpoint_id, name in inside if name == "manifest.json"
-            ),
-        )
 
     def _free_id(self, step: int, present: list[str]) -> str:
         """Return an id under which no object lies: what was written is never written over."""
@@ -326,15 +257,6 @@ class Checkpoints:
             number += 1
             candidate = f"{base}-{number:02d}"
         return candidate
-
-    def _put(self, checkpoint_id: str, name: str, content: Path | bytes) -> CheckpointFile:
-        target = object_names.checkpoint_folder(self._job_id, checkpoint_id) + name
-        if isinstance(content, Path):
-            self._retry(lambda: self._store.upload(target, content))
-            return _describe(name, content)
-        self._retry(lambda: self._store.write(target, content))
-        sha256 = hashlib.sha256(content).hexdigest()
-        return CheckpointFile(name=name, size_bytes=len(content), sha256=sha256)
 
     def _manifest(
         self,
@@ -357,11 +279,7 @@ class Checkpoints:
             runtime_version=_runtime_version(),
         )
 
-    def _put_manifest(self, manifest: CheckpointManifest) -> None:
-        name = object_names.manifest(self._job_id, manifest.checkpoint_id)
-        self._retry(lambda: self._store.write(name, encode(manifest)))
-
-    def _prune(self, listing: _Listing, *, keep: str) -> None:
+    def _prune(self, listing: Listing, *, keep: str) -> None:
         """Delete checkpoints beyond the newest ones; a failure only leaves more than needed.
 
         Never one from `keep` on, nor one of a higher incarnation: a VM that was superseded
@@ -373,35 +291,9 @@ class Checkpoints:
             if newer or checkpoint_id in kept:
                 continue
             try:
-                self._delete(checkpoint_id)
+                self._objects.delete(checkpoint_id)
             except StorageError as error:
                 _log.warning("old checkpoint %s stays for now: %s", checkpoint_id, error)
-
-    def _delete(self, checkpoint_id: str) -> None:
-        """Delete a checkpoint, manifest first: half deleted it must not look committed."""
-        manifest = object_names.manifest(self._job_id, checkpoint_id)
-        folder = object_names.checkpoint_folder(self._job_id, checkpoint_id)
-        payload = [info.name for info in self._store.list(folder) if info.name != manifest]
-        for name in [manifest, *payload]:
-            with suppress(BlobNotFoundError):  # torn, or deleted by a prune that was cut short
-                self._store.delete(name)
-
-    def _retry(self, call: Callable[[], T]) -> T:
-        """Call again, a few times, while the store is unavailable; raises its last error."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(StorageUnavailableError),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_exponential(multiplier=0.25, max=4),
-            sleep=self._sleep,
-            reraise=True,
-        )
-        return retrying(call)
-
-
-def _describe(name: str, path: Path) -> CheckpointFile:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return CheckpointFile(name=name, size_bytes=path.stat().st_size, sha256=sha256)
 
 
 def _incarnation_of(checkpoint_id: str) -> int:

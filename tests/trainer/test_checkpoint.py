@@ -19,7 +19,7 @@ from vm_runtime.checkpoint import (
 )
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import CheckpointManifest, Latest
-from vm_runtime.contract.codec import decode, encode
+from vm_runtime.contract.codec import UnknownSchemaVersionError, decode, encode
 from vm_runtime.session import LeaseLostError
 from vm_runtime.storage.port import BlobStore, StorageDeniedError, StorageUnavailableError
 
@@ -370,3 +370,18 @@ def test_latest_of_an_unknown_version_is_left_alone() -> None:
     with pytest.raises(ValueError, match="schema_version"):
         checkpoints(store, 2)
     assert store.read(LATEST).data == data
+
+
+def test_a_checkpoint_of_an_unknown_version_is_no_reason_to_fall_back() -> None:
+    """A manifest by a newer software stops this one instead of losing work."""
+    store = MemoryBlobStore()
+    writer = checkpoints(store)
+    commit(writer, 1)
+    last = commit(writer, 2).checkpoint_id
+    assert last is not None
+    name = object_names.manifest("job", last)
+    newer = store.read(name).data.replace(b'"schema_version": 1', b'"schema_version": 2')
+    store.write(name, newer)
+
+    with pytest.raises(UnknownSchemaVersionError):
+        restored_step(checkpoints(store, 2))

@@ -5,6 +5,7 @@ As it stands it is a job's `train.py`; alone, `python digits.py` simply trains.
 
 import argparse
 import random
+import sys
 
 import torch
 from sklearn.datasets import load_digits
@@ -93,7 +94,7 @@ def main() -> None:
     outcome = train(epochs=arguments.epochs, batch_size=arguments.batch_size)
     reached = " ".join(f"{name} {value:.4f}" for name, value in outcome.metrics.items())
     state = "finished" if outcome.finished else f"stopped ({outcome.stopped_because})"
-    print(f"{state} after step {outcome.step}: {reached}")  # noqa: T201  a script's answer
+    sys.stdout.write(f"{state} after step {outcome.step}: {reached}\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,61 @@
+"""The examples run as they are."""
+
+import importlib.util
+import sys
+
+import pytest
+from fake_session import FakeSession
+from memory_blobs import MemoryBlobStore
+
+from vm_runtime.examples import digits, mnist
+from vm_runtime.session import enter_session
+
+
+def test_digits_learns() -> None:
+    """Three epochs on real digits already read nine of ten images of others right."""
+    outcome = digits.train(epochs=3, batch_size=32)
+
+    assert outcome.finished
+    assert outcome.step == 135
+    assert outcome.metrics["val_accuracy"] > 0.9
+
+
+def test_digits_trains_and_validates_on_different_images() -> None:
+    """No image is in both sets, and together they are all 1,797."""
+    assert len(digits.Digits(train=True)) + len(digits.Digits(train=False)) == 1797
+
+
+def test_digits_stops_and_goes_on_in_a_job() -> None:
+    """Interrupted in its first epoch, the example ends like an undisturbed run."""
+    alone = digits.train(epochs=1, batch_size=128)
+    store = MemoryBlobStore()
+    for incarnation, look in enumerate([4, None], start=1):
+        enter_session(FakeSession(store, incarnation=incarnation, stop_at_look=look))
+        try:
+            outcome = digits.train(epochs=1, batch_size=128)
+        finally:
+            enter_session(None)
+
+    assert outcome == alone
+
+
+@pytest.mark.parametrize("example", [digits, mnist])
+def test_help_explains_the_options(
+    example: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--help` works without data."""
+    monkeypatch.setattr(sys, "argv", ["example.py", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        example.main()  # type: ignore[attr-defined]
+
+    assert stop.value.code == 0
+    assert "--epochs" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed"
+)
+def test_mnist_says_what_it_needs() -> None:
+    """Without torchvision the example says how to get it."""
+    with pytest.raises(SystemExit, match="pip install torchvision"):
+        mnist.load("nowhere", train=True)
