@@ -56,7 +56,7 @@ def _instances(draw: st.DrawFn) -> Instance:
     )
 
 
-@settings(max_examples=150)
+@settings(max_examples=120)
 @given(_instances())
 def test_equals_brute_force(task: Instance) -> None:
     """No way to run is cleaner, nor as clean and sooner, nor that with fewer moves or starts."""

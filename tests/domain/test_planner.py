@@ -211,7 +211,7 @@ def test_a_forecast_of_another_time_is_refused() -> None:
 _HOURS = st.lists(st.floats(0, 900), min_size=12, max_size=12)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     rows=st.tuples(_HOURS, _HOURS, _HOURS),
     work_h=st.floats(0.1, 9),
