@@ -68,6 +68,7 @@ class Manifest:
 
 
 _ADAPTER = TypeAdapter(Manifest)
+_JSON_OBJECT = TypeAdapter(dict[str, Any])
 
 
 def sha256(data: bytes) -> str:
@@ -127,10 +128,10 @@ def load_artifact(folder: Path) -> tuple[Tcn, Manifest]:
 def _load_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
-        loaded: dict[str, Any] = json.loads(_read(path))
+        loaded = _JSON_OBJECT.validate_json(_read(path))
         claimed = loaded.pop("fingerprint", None)
-        manifest = _ADAPTER.validate_python(loaded, strict=False)
-    except (ValidationError, UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+        manifest = _ADAPTER.validate_python(loaded)
+    except ValidationError as error:
         raise ArtifactError(
             f"{path}: expected a manifest of schema version 1; train the model again: {error}"
         ) from error

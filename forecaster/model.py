@@ -32,7 +32,7 @@ class ModelConfig:
     """Other grid zones that come as channels."""
     horizon_h: Positive = 24
     """Hours ahead."""
-    kernels: tuple[Annotated[int, Field(gt=1)], ...] = (3, 2, 2, 2, 7)
+    kernels: tuple[Annotated[int, Field(gt=1)], ...] = (6, 2, 2, 7)
     """Kernel size of each block; a block's dilation is the product of those before it."""
     channels: Positive = 64
     """Of the residual stream."""
@@ -41,7 +41,7 @@ class ModelConfig:
     lead_features: Positive = 16
     """Numbers that the network hands on for each hour ahead."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of activations dropped in training."""
+    """Share of the head's activations dropped in training."""
 
     def __post_init__(self) -> None:
         """Refuse a lookback that is not made of whole days."""
@@ -71,13 +71,12 @@ class Block(nn.Module):
     over the positions kept by the block before computes exactly these.
     """
 
-    def __init__(self, channels_in: int, channels: int, *, kernel: int, dropout: float) -> None:
+    def __init__(self, channels_in: int, channels: int, *, kernel: int) -> None:
         """Create a block that keeps every `kernel`-th position."""
         super().__init__()
         self.kernel = kernel
         self.convolution = nn.Conv1d(channels_in, channels, kernel, stride=kernel)
         self.mix = nn.Conv1d(channels, channels, 1)
-        self.dropout = nn.Dropout(dropout)
         self.shortcut: nn.Module = (
             nn.Identity() if channels_in == channels else nn.Conv1d(channels_in, channels, 1)
         )
@@ -86,7 +85,7 @@ class Block(nn.Module):
         """Return shape (B, channels, L / kernel)."""
         last = x_bcl[..., self.kernel - 1 :: self.kernel]
         inner = functional.gelu(self.convolution(x_bcl))
-        out: Tensor = self.shortcut(last) + self.dropout(functional.gelu(self.mix(inner)))
+        out: Tensor = self.shortcut(last) + functional.gelu(self.mix(inner))
         return out
 
 
@@ -101,7 +100,7 @@ class Tcn(nn.Module):
         past = 2 * (1 + config.neighbours) + CALENDAR_FEATURES
         self.embedding = nn.Embedding(config.grid_zones, config.embedding)
         self.blocks = nn.ModuleList(
-            Block(past if i == 0 else width, width, kernel=kernel, dropout=config.dropout)
+            Block(past if i == 0 else width, width, kernel=kernel)
             for i, kernel in enumerate(config.kernels)
         )
         depth = len(config.kernels)
@@ -116,10 +115,16 @@ class Tcn(nn.Module):
             nn.GELU(),
             nn.Linear(width, 3),
         )
-        self.linear_shared = nn.Parameter(_same_hour_yesterday(config))
+        self.linear_shared = nn.Parameter(same_hour_yesterday(config))
         self.linear_own = nn.Parameter(
             torch.zeros(config.grid_zones, horizon, config.lookback_h),
         )
+
+    def start_linear(self, paths: Tensor) -> None:
+        """Set the linear paths, shape (grid zones, H, L), before training."""
+        with torch.no_grad():
+            self.linear_shared.copy_(paths.mean(0))
+            self.linear_own.copy_(paths - paths.mean(0))
 
     def forward(self, windows_bcl: Tensor, zones_b: Tensor, calendar_btf: Tensor) -> Tensor:
         """Forecast.
@@ -187,7 +192,8 @@ def normalise(windows_bcl: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return filled, mask, mean[:, 0, 0], spread[:, 0, 0]
 
 
-def _same_hour_yesterday(config: ModelConfig) -> Tensor:
+def same_hour_yesterday(config: ModelConfig) -> Tensor:
+    """Return the linear path that repeats the last day, shape (H, L)."""
     weight_hl = torch.zeros(config.horizon_h, config.lookback_h)
     lead = torch.arange(config.horizon_h)
     weight_hl[lead, config.lookback_h - HOURS_PER_DAY + lead % HOURS_PER_DAY] = 1.0

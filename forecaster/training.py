@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from forecaster.artifact import Manifest, pack, sha256
 from forecaster.batches import Batch, Faults, draw_batches
+from forecaster.linear_start import fit_linear_paths
 from forecaster.model import HOURS_PER_DAY, ModelConfig, Tcn
 from forecaster.series import Basis, IntensityHistory, UtcHour, document
 from forecaster.windows import Table, tabulate
@@ -34,11 +36,11 @@ class TrainingSettings:
     """First hour to learn from."""
     end: UtcHour = datetime(2024, 1, 1, tzinfo=UTC)
     """End of the last hour to learn from; validation begins here."""
-    steps: int = 4000
+    steps: int = 2000
     """Optimizer steps."""
     batch_size: int = 256
     """Windows a step."""
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1e-3
     """Highest; rises for a twentieth of the steps, then falls as a cosine."""
     weight_decay: float = 0.02
     """AdamW's."""
@@ -160,7 +162,9 @@ def train(
     channels = [(row, *others) for row, others in enumerate(neighbours)]
     scale = persistence_error(table)
     lightning.seed_everything(settings.seed, verbose=False)
-    module = Training(Tcn(config), settings, scale=scale)
+    model = Tcn(config)
+    model.start_linear(fit_linear_paths(table, config))
+    module = Training(model, settings, scale=scale)
     stream = BatchStream(
         lambda: draw_batches(
             table,
@@ -171,7 +175,11 @@ def train(
             seed=settings.seed,
         )
     )
-    _trainer(settings, on_step).fit(module, DataLoader(stream, batch_size=None))
+    with warnings.catch_warnings():
+        # Of Lightning's own code, and of workers that a stream in memory does not need.
+        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*does not have many workers")
+        _trainer(settings, on_step).fit(module, DataLoader(stream, batch_size=None))
     weights = {
         name: value.detach().clone() for name, value in module.average.module.state_dict().items()
     }

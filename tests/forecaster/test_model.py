@@ -33,7 +33,7 @@ def test_the_receptive_field_is_the_lookback_exactly() -> None:
     """An impulse at any hour of the lookback, and at no other, moves the last state."""
     config = ModelConfig(grid_zones=2)
     assert config.lookback_h == 168
-    assert config.dilations == (1, 3, 6, 12, 24)
+    assert config.dilations == (1, 6, 12, 24)
     model = network(config)
     channels = 2 * (1 + config.neighbours) + calendar(np.arange(1)).shape[-1]
     x = torch.randn(1, channels, config.lookback_h, requires_grad=True)
@@ -49,7 +49,7 @@ def test_the_receptive_field_is_the_lookback_exactly() -> None:
 def test_skipped_positions_are_those_of_a_dilated_causal_convolution() -> None:
     """Striding over kept positions gives the last hour of the full dilated network."""
     torch.manual_seed(0)
-    blocks = [Block(3, 5, kernel=3, dropout=0.0), Block(5, 5, kernel=4, dropout=0.0)]
+    blocks = [Block(3, 5, kernel=3), Block(5, 5, kernel=4)]
     x = torch.randn(2, 3, 24)
     strided = x
     dense, dilation = x, 1
