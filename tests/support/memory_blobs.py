@@ -63,8 +63,9 @@ class MemoryBlobStore:
                     generation=blob.generation,
                     updated_at=datetime.now(UTC),
                 )
-                for name, blob in sorted(self._blobs.items())
-                if name.startswith(prefix)
+                for name, blob in sorted(
+                    item for item in self._blobs.items() if item[0].startswith(prefix)
+                )
             ]
 
     def upload(self, name: str, source: Path) -> int:

@@ -1,8 +1,8 @@
 """All that `decide` looks at: one job, as read from the bucket and from Compute Engine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from functions.domain.lifecycle.state import JobState, Target
 from functions.domain.lifecycle.timing import Timing
@@ -12,6 +12,9 @@ from vm_runtime.contract.checkpoint import Latest
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.lease import Lease
 from vm_runtime.contract.progress import Progress, RunState
+
+_AGES_AGO = datetime.min.replace(tzinfo=UTC)
+"""From here slots are counted; every slot begins at a whole quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +41,29 @@ class Observation:
         return sorted(living, key=lambda vm: vm.incarnation, reverse=True)
 
     @property
+    def intervals(self) -> tuple[PlannedInterval, ...]:
+        """The plan's intervals, the last one open to the end of its slot.
+
+        A VM powers off when the work is done, so the rest costs nothing if the estimate was
+        right; if it was short, the last minutes of work need no further VM and no further hour.
+        """
+        if self.plan is None or not self.plan.intervals:
+            return ()
+        *before, last = self.plan.intervals
+        slot = timedelta(minutes=self.job.slot_minutes)
+        slots = -((_AGES_AGO - last.end) // slot)
+        return (*before, replace(last, end=_AGES_AGO + slots * slot))
+
+    @property
     def current(self) -> PlannedInterval | None:
         """The planned interval that covers now."""
-        intervals = self.plan.intervals if self.plan else ()
-        return next((i for i in intervals if i.start <= self.now < i.end), None)
+        return next((i for i in self.intervals if i.start <= self.now < i.end), None)
 
     @property
     def upcoming(self) -> PlannedInterval | None:
         """The planned interval for which it is time to boot a VM."""
         lead = timedelta(seconds=self.timing.boot_lead_s)
-        intervals = self.plan.intervals if self.plan else ()
-        return next((i for i in intervals if i.start - lead <= self.now < i.start), None)
+        return next((i for i in self.intervals if i.start - lead <= self.now < i.start), None)
 
     @property
     def step(self) -> int:

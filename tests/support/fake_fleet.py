@@ -1,0 +1,155 @@
+"""Compute Engine in memory: a `VmFleet` with scripted faults, on a simulated clock."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec, VmStatus
+from vm_runtime.contract.clock import Clock
+from vm_runtime.contract.instance import Attribute, Label
+
+
+@dataclass
+class FleetFaults:
+    """What goes wrong, and where."""
+
+    stock_outs: set[str] = field(default_factory=set)
+    """Compute zones without capacity; it surfaces in the operation."""
+    quota: set[str] = field(default_factory=set)
+    """Regions without quota."""
+    slow_operations_s: float = 0.0
+    """How much longer operations take."""
+
+
+@dataclass
+class _Order:
+    operation: Operation
+    spec: VmSpec
+    done_at: datetime
+
+
+class FakeFleet:
+    """Managed VMs; each change of state takes simulated time."""
+
+    def __init__(self, clock: Clock, *, boot_s: float = 40.0, stopping_s: float = 20.0) -> None:
+        """Start with no VM.
+
+        Args:
+            clock: simulated.
+            boot_s: from a done operation to RUNNING.
+            stopping_s: from STOPPING to TERMINATED.
+        """
+        self._clock, self._boot_s, self._stopping_s = clock, boot_s, stopping_s
+        self.faults = FleetFaults()
+        self.vms: dict[str, Vm] = {}
+        self.specs: dict[str, VmSpec] = {}
+        self._since: dict[str, datetime] = {}
+        self._orders: dict[str, _Order] = {}
+        self._by_request: dict[str, str] = {}
+        self.on_power_off: Callable[[str], None] = lambda _: None
+
+    def list(self) -> Sequence[Vm]:
+        """Return all VMs."""
+        self.settle()
+        return list(self.vms.values())
+
+    def insert(self, spec: VmSpec, *, request_id: str) -> Operation:
+        """Start to create a VM."""
+        self.settle()
+        if request_id in self._by_request:
+            return self.operation(self._by_request[request_id], spec.compute_zone)
+        name = f"operation-{len(self._orders) + 1}"
+        if spec.name in self.vms:
+            return Operation(name=name, compute_zone=spec.compute_zone, done=True)
+        now = self._clock.now()
+        operation = Operation(name=name, compute_zone=spec.compute_zone, done=False)
+        delay = timedelta(seconds=10 + self.faults.slow_operations_s)
+        self._orders[name] = _Order(operation, spec, now + delay)
+        self._by_request[request_id] = name
+        failure = self._failure(spec.compute_zone)
+        if failure is None:
+            self.specs[spec.name] = spec
+            self._put(_as_vm(spec, now), VmStatus.PROVISIONING)
+        return operation
+
+    def operation(self, name: str, compute_zone: str) -> Operation:
+        """Look at an operation."""
+        self.settle()
+        order = self._orders.get(name)
+        if order is None:
+            return Operation(name=name, compute_zone=compute_zone, done=True)
+        return order.operation
+
+    def stop(self, vm: Vm, *, request_id: str) -> None:
+        """Power off by force."""
+        del request_id
+        self.settle()
+        if vm.name in self.vms and self.vms[vm.name].is_alive:
+            self.on_power_off(vm.name)
+            self._put(self.vms[vm.name], VmStatus.STOPPING)
+
+    def delete(self, vm: Vm, *, request_id: str) -> None:
+        """Delete."""
+        del request_id
+        self.settle()
+        if self.vms.pop(vm.name, None) is not None:
+            self.on_power_off(vm.name)
+
+    def set_interval_end(self, vm: Vm, end: datetime, *, request_id: str) -> None:
+        """Change the metadata."""
+        del request_id
+        if vm.name in self.vms:
+            self.vms[vm.name] = replace(self.vms[vm.name], interval_end=end)
+
+    def power_off(self, name: str) -> None:
+        """Let the guest shut down, or Compute Engine take the VM: its process is gone."""
+        if name in self.vms and self.vms[name].is_alive:
+            self._put(self.vms[name], VmStatus.STOPPING)
+
+    def settle(self) -> None:
+        """Let everything happen whose time has come."""
+        now = self._clock.now()
+        for order in self._orders.values():
+            if not order.operation.done and now >= order.done_at:
+                failure = self._failure(order.spec.compute_zone)
+                missing = order.spec.name not in self.specs
+                order.operation = replace(
+                    order.operation,
+                    done=True,
+                    failure=(failure or FailureKind.STOCK_OUT) if missing else None,
+                    message="ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS" if missing else "",
+                )
+        for vm in list(self.vms.values()):
+            self._settle_vm(vm, now)
+
+    def _settle_vm(self, vm: Vm, now: datetime) -> None:
+        waited_s = (now - self._since[vm.name]).total_seconds()
+        longest_s = self.specs[vm.name].max_run_duration_s
+        if vm.status is VmStatus.PROVISIONING and waited_s >= self._boot_s:
+            self._put(vm, VmStatus.RUNNING)
+        elif vm.status is VmStatus.STOPPING and waited_s >= self._stopping_s:
+            self._put(replace(vm, terminated_at=now), VmStatus.TERMINATED)
+        elif vm.is_alive and (now - vm.created_at).total_seconds() > longest_s:
+            self.on_power_off(vm.name)
+            self._put(vm, VmStatus.STOPPING)
+
+    def _failure(self, compute_zone: str) -> FailureKind | None:
+        if compute_zone.rpartition("-")[0] in self.faults.quota:
+            return FailureKind.QUOTA
+        return FailureKind.STOCK_OUT if compute_zone in self.faults.stock_outs else None
+
+    def _put(self, vm: Vm, status: VmStatus) -> None:
+        self.vms[vm.name] = replace(vm, status=status)
+        self._since[vm.name] = self._clock.now()
+
+
+def _as_vm(spec: VmSpec, now: datetime) -> Vm:
+    return Vm(
+        name=spec.name,
+        compute_zone=spec.compute_zone,
+        status=VmStatus.PROVISIONING,
+        job_id=spec.labels[Label.JOB],
+        incarnation=int(spec.labels[Label.INCARNATION]),
+        created_at=now,
+        interval_end=datetime.fromisoformat(spec.metadata[Attribute.INTERVAL_END]),
+    )
