@@ -23,7 +23,7 @@ class Meter:
         self._power_w = power_w
         self._closed: tuple[_Stretch, ...] = ()
         self._kind = kind
-        self._since = started_at
+        self._since = self._latest = started_at
 
     @property
     def basis(self) -> str:
@@ -32,14 +32,15 @@ class Meter:
 
     def switch(self, kind: SegmentKind, now: datetime) -> None:
         """Book the time from `now` on as `kind`."""
+        self._latest = max(self._latest, now)  # a clock that steps back books nothing twice
         if kind is self._kind:
             return
-        self._closed = _append(self._closed, (self._kind, self._since, now))
-        self._kind, self._since = kind, max(now, self._since)
+        self._closed = _append(self._closed, (self._kind, self._since, self._latest))
+        self._kind, self._since = kind, self._latest
 
     def segments(self, now: datetime) -> tuple[Segment, ...]:
         """Return all segments until `now`, ordered and without overlap."""
-        booked = _append(self._closed, (self._kind, self._since, now))
+        booked = _append(self._closed, (self._kind, self._since, max(now, self._latest)))
         return tuple(
             Segment(kind=kind, start=start, end=end, energy_kwh=self._energy_kwh(end - start))
             for kind, start, end in booked
@@ -54,7 +55,7 @@ class Meter:
 
 
 def _append(booked: tuple[_Stretch, ...], new: _Stretch) -> tuple[_Stretch, ...]:
-    """Add a stretch; an empty one (or a clock that stepped back) adds nothing.
+    """Add a stretch; an empty one adds nothing.
 
     The third and later change within a quarter of an hour is booked to the stretch of its
     kind there, the others moved up: a checkpoint each minute would else make thousands of
