@@ -237,7 +237,10 @@ class Compute:
             LookupError: no such VM runs.
         """
         with self._lock:
-            return self._running(name)[1].pid
+            pid = self._running(name)[1].pid
+        if pid is None:
+            raise LookupError(f"{name}: expected a guest, found it still booting. Wait.")
+        return pid
 
     # Inside.
 
@@ -315,9 +318,9 @@ class Compute:
     def _advance(self, record: VmRecord) -> None:
         machine = self._machines.get(record.key)
         if machine:
-            machine.enforce()
+            machine.turn()
         exit_code = machine.exit_code if machine else None
-        has_power = machine is not None and exit_code is None
+        has_power = machine is not None and machine.has_power
         now = self._clock.now()
         new = advance(record, now, has_power=has_power, delays=self._delays)
         if new is record:

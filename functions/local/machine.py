@@ -45,7 +45,8 @@ class Machine:
         self._server.start()
         disk = guests.folder / name
         disk.mkdir(parents=True, exist_ok=True)
-        order = Order(
+        self._pool = guests.pool
+        self._order = Order(
             env=child_environment()
             | dict(guests.environment)
             | {
@@ -56,18 +57,25 @@ class Machine:
             log=str(guests.folder / f"{name}.log"),
             argv=guests.command,
         )
-        self._child: Child = guests.pool.launch(order)
+        self._child: Child | None = None
+        self._is_off = False
         self._kill_at_s: float | None = None
+        self.turn()
 
     @property
-    def pid(self) -> int:
-        """The process."""
-        return self._child.pid
+    def pid(self) -> int | None:
+        """The process; `None` before it has booted."""
+        return self._child.pid if self._child else None
+
+    @property
+    def has_power(self) -> bool:
+        """Whether it boots or runs."""
+        return not self._is_off and self.exit_code is None
 
     @property
     def exit_code(self) -> int | None:
-        """Exit code of the process; `None` while the VM has power."""
-        return self._child.exit_code
+        """Exit code of the process; `None` while there is none."""
+        return self._child.exit_code if self._child else None
 
     def set_attribute(self, key: str, value: str) -> None:
         """Change custom metadata under the guest."""
@@ -78,21 +86,29 @@ class Machine:
         self._metadata.set(PREEMPTED, "TRUE")
 
     def shut_down(self, *, notice_s: float) -> None:
-        """Ask it to end, by SIGTERM; after `notice_s` real seconds `enforce` kills it."""
+        """Ask it to end, by SIGTERM; after `notice_s` real seconds a `turn` kills it."""
+        if self._child is None:
+            self._is_off = True
+            return
         self._child.terminate()
         self._kill_at_s = time.monotonic() + notice_s
 
-    def enforce(self) -> None:
-        """Kill it if its notice has run out."""
+    def turn(self) -> None:
+        """Boot it once there is an interpreter, and kill it if its notice has run out."""
+        if self._child is None and not self._is_off:
+            self._child = self._pool.launch(self._order)
         if self._kill_at_s is not None and time.monotonic() >= self._kill_at_s:
             self.kill()
 
     def kill(self) -> None:
         """Cut the power."""
-        self._child.kill()
+        self._is_off = self._child is None
+        if self._child:
+            self._child.kill()
 
     def close(self) -> None:
         """Cut the power and give back process and port."""
-        self._child.close()
+        if self._child:
+            self._child.close()
         self._metadata.close()
         self._server.stop()

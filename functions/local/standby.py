@@ -41,6 +41,7 @@ class Child:
 
     def __init__(self, modules: Sequence[str], *, log: Path) -> None:
         """Spawn it; it imports `modules` and waits for its order."""
+        self._is_ready = False
         with log.open("ab") as errors:
             self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
                 [sys.executable, "-P", str(PROGRAM), str(_NICENESS), *modules],
@@ -65,6 +66,15 @@ class Child:
         """Wait until it has imported everything or has died; `False` if it takes longer."""
         pipe = self._process.stdout
         return pipe is not None and bool(select.select([pipe], [], [], timeout_s)[0])
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has imported everything; never waits."""
+        pipe = self._process.stdout
+        if not self._is_ready and pipe is not None and self.wait_ready(0):
+            # Nothing to read is the end of the pipe: it dies.
+            self._is_ready = bool(os.read(pipe.fileno(), 64))
+        return self._is_ready
 
     def start(self, order: Order) -> bool:
         """Give it its order; `False` if it is dead."""
@@ -138,21 +148,25 @@ class StandbyPool:
         with self._lock:
             return [child.pid for child in self._idle]
 
-    def launch(self, order: Order) -> Child:
-        """Run `order` on the oldest standby, or on a fresh interpreter if there is none.
+    def launch(self, order: Order) -> Child | None:
+        """Run `order` on a standby that has imported everything; `None` if none has yet.
 
-        One that still imports is taken too: it is nearer to its end than a fresh one.
+        Ask again then. One that still imports is not given away: a VM that is stopped before
+        it has booted would take a half-made interpreter with it, and on a busy machine no VM
+        would ever boot. With a pool of none, or if imports fail, the start is plain.
         """
         with self._lock:
             if self._closed:
                 raise RuntimeError("standby: expected an open pool, found it closed.")
-            while self._idle:
-                child = self._idle.popleft()
-                if child.start(order):
-                    self._refill()
-                    return child
+            for child in [child for child in self._idle if child.exit_code is not None]:
                 child.close()
-            child = Child((), log=self._log)
+                self._idle.remove(child)
+            ready = next((child for child in self._idle if child.is_ready), None)
+            if ready is not None:
+                self._idle.remove(ready)
+            elif self._idle:
+                return None
+            child = ready or Child((), log=self._log)
             child.start(order)
             self._refill()
             return child

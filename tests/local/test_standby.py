@@ -48,6 +48,13 @@ def pool(tmp_path: Path) -> Iterator[StandbyPool]:
     pool.close()
 
 
+def launched(pool: StandbyPool, order: Order) -> Child:
+    """Ask until a standby is ready."""
+    child = until(lambda: pool.launch(order))
+    assert child is not None
+    return child
+
+
 def finished(child: Child) -> int:
     """Wait for a child's end and return its exit code."""
     until(lambda: child.exit_code is not None)
@@ -61,7 +68,7 @@ def test_order_runs_with_all_that_was_imported(
     pool: StandbyPool, order: Order, tmp_path: Path
 ) -> None:
     """The program runs as __main__ with its arguments, folder, environment, log and imports."""
-    assert finished(pool.launch(order)) == 5
+    assert finished(launched(pool, order)) == 5
     said = (tmp_path / "echo.log").read_text()
     assert f'"argv": ["{tmp_path}/echo.py", "--flag"], "cwd": "{tmp_path}"' in said
     assert '"seen": "yes", "name": "__main__"' in said
@@ -70,21 +77,64 @@ def test_order_runs_with_all_that_was_imported(
 
 def test_module_runs_as_main(pool: StandbyPool, order: Order, tmp_path: Path) -> None:
     """`-m MODULE` runs a module as `python -m` does."""
-    child = pool.launch(replace(order, argv=("-m", "json.tool", "--help")))
+    child = launched(pool, replace(order, argv=("-m", "json.tool", "--help")))
     assert finished(child) == 0
     assert "usage" in (tmp_path / "echo.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("last", "code", "text"),
+    [
+        ("pass", 0, "bye"),
+        ("sys.exit()", 0, "bye"),
+        ("sys.exit(75)", 75, "bye"),
+        ("sys.exit('no disk')", 1, "no disk"),
+        ("1 / 0", 1, "ZeroDivisionError"),
+        ("threading.Thread(target=lambda: (time.sleep(0.1), print('late'))).start()", 0, "late"),
+    ],
+)
+def test_end_is_that_of_python(
+    order: Order, tmp_path: Path, last: str, code: int, text: str
+) -> None:
+    """Exit code, traceback, other threads and exit handlers are as without a standby."""
+    script = tmp_path / "echo.py"
+    script.write_text(
+        f"import atexit, sys, threading, time\natexit.register(print, 'bye')\n{last}\n"
+    )
+    pool = StandbyPool(size=0, modules=(), log=tmp_path / "standby.log")
+    assert finished(launched(pool, order)) == code
+    log = (tmp_path / "echo.log").read_text()
+    assert text in log
+    assert "bye" in log
+
+
 def test_pool_refills_itself(pool: StandbyPool, order: Order, tmp_path: Path) -> None:
     """Each start finds a standby, the second as the first."""
-    assert [finished(pool.launch(order)), finished(pool.launch(order))] == [5, 5]
+    assert [finished(launched(pool, order)), finished(launched(pool, order))] == [5, 5]
     assert (tmp_path / "echo.log").read_text().count('"has_colorsys": true') == 2
+
+
+def test_half_made_standby_is_not_given_away(
+    order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While all standbys still import, an order waits instead of taking one of them."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "slow_module.py").write_text("import time; time.sleep(0.5)")
+    pool = StandbyPool(size=1, modules=("slow_module",), log=tmp_path / "standby.log")
+    pool.spawn()
+    before = pool.pids
+    assert pool.launch(order) is None
+    assert pool.pids == before
+    child = launched(pool, order)
+    assert child.pid == before[0]
+    assert finished(child) == 5
+    pool.close()
 
 
 def test_without_a_pool_the_start_is_plain(order: Order, tmp_path: Path) -> None:
     """A pool of none starts a fresh interpreter."""
     pool = StandbyPool(size=0, modules=("colorsys",), log=tmp_path / "standby.log")
-    assert finished(pool.launch(order)) == 5
+    assert finished(launched(pool, order)) == 5
     assert '"has_colorsys": false' in (tmp_path / "echo.log").read_text()
 
 
@@ -97,7 +147,7 @@ def test_dead_standby_is_passed_over(
     pool = StandbyPool(size=1, modules=("broken_module",), log=tmp_path / "standby.log")
     pool.fill(timeout_s=20)
     until(lambda: "broken on purpose" in (tmp_path / "standby.log").read_text())
-    assert finished(pool.launch(order)) == 5
+    assert finished(launched(pool, order)) == 5
     pool.close()
 
 
