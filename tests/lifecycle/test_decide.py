@@ -1,0 +1,410 @@
+"""The rules of `decide`, one by one: which action, and whose."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from simulated_clock import START
+
+from functions.domain.lifecycle.actions import (
+    Action,
+    Close,
+    Delete,
+    DropTarget,
+    Insert,
+    Owner,
+    Reserve,
+    SetIntervalEnd,
+    StopByForce,
+)
+from functions.domain.lifecycle.decide import decide
+from functions.domain.lifecycle.observation import Observation
+from functions.domain.lifecycle.state import Block, JobState, Phase, Purpose, Target
+from functions.domain.lifecycle.timing import Timing
+from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmStatus
+from functions.domain.plan.document import Plan, PlannedInterval
+from functions.domain.regions import grid_zone_of
+from vm_runtime.contract.checkpoint import Latest
+from vm_runtime.contract.job import Job
+from vm_runtime.contract.lease import Lease
+from vm_runtime.contract.progress import Progress, RunState
+
+DE, FR, FI = "europe-west3-b", "europe-west9-b", "europe-north1-b"
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+NOON = START + 12 * HOUR
+
+JOB = Job(
+    job_id="digits",
+    machine_type="e2-standard-8",
+    power_w=250,
+    allowed_regions=("europe-west3", "europe-west9", "europe-north1"),
+    submitted_at=START,
+    work_h=4,
+    deadline=START + 30 * HOUR,
+)
+
+
+LEASE = Lease(
+    job_id="digits",
+    holder="ss-digits-1/x",
+    incarnation=1,
+    acquired_at=NOON,
+    expires_at=NOON + 2 * HOUR,
+)
+
+
+def interval(start: datetime, end: datetime, zone: str, *fallbacks: str) -> PlannedInterval:
+    """Return a planned interval."""
+    return PlannedInterval(
+        start=start,
+        end=end,
+        grid_zone=grid_zone_of(zone),
+        compute_zone=zone,
+        fallbacks=fallbacks,
+        work_h=1,
+        expected_gco2eq=1,
+    )
+
+
+def plan(*intervals: PlannedInterval) -> Plan:
+    """Return a plan of these intervals."""
+    return Plan(
+        plan_id="2024-03-05T1200Z",
+        job_id="digits",
+        created_at=NOON,
+        forecast_origin=NOON,
+        work_left_h=2,
+        deadline=JOB.deadline,
+        intervals=intervals,
+        expected_gco2eq=1,
+        meets_deadline=True,
+        reason="",
+        alternatives=(),
+        forecast_source="test",
+    )
+
+
+def vm(incarnation: int = 1, zone: str = DE, **changes: object) -> Vm:
+    """Return a VM that runs until two."""
+    plain = Vm(
+        name=f"ss-digits-{incarnation}",
+        compute_zone=zone,
+        status=VmStatus.RUNNING,
+        job_id="digits",
+        incarnation=incarnation,
+        created_at=NOON - 5 * MINUTE,
+        interval_end=NOON + 2 * HOUR,
+    )
+    return replace(plain, **changes)
+
+
+def target(incarnation: int = 1, zone: str = DE, **changes: object) -> Target:
+    """Return a reserved VM for noon to two."""
+    plain = Target(
+        incarnation=incarnation,
+        vm=f"ss-digits-{incarnation}",
+        compute_zone=zone,
+        purpose=Purpose.START,
+        interval_start=NOON,
+        interval_end=NOON + 2 * HOUR,
+        reserved_at=NOON - 5 * MINUTE,
+    )
+    return replace(plain, **changes)
+
+
+def seen(*vms: Vm, **changes: object) -> Observation:
+    """Return an observation at noon: two hours in DE are planned, then one in FR."""
+    plain = Observation(
+        now=NOON,
+        timing=Timing(),
+        job=JOB,
+        state=JobState(job_id="digits", incarnation=max((v.incarnation for v in vms), default=0)),
+        plan=plan(
+            interval(NOON, NOON + 2 * HOUR, DE, FI),
+            interval(NOON + 2 * HOUR, NOON + 3 * HOUR, FR, FI),
+        ),
+        vms=vms,
+        lease=None,
+        progress=None,
+        latest=None,
+        operation=None,
+    )
+    return replace(plain, **changes)
+
+
+def latest(step: int, *, finished: bool = False) -> Latest:
+    """Return a pointer to a checkpoint."""
+    return Latest(checkpoint_id="x", step=step, incarnation=1, updated_at=NOON, finished=finished)
+
+
+def progress(state: RunState, **changes: object) -> Progress:
+    """Return a report of the first VM."""
+    plain = Progress(
+        job_id="digits", vm="ss-digits-1", incarnation=1, state=state, heartbeat_at=NOON
+    )
+    return replace(plain, **changes)
+
+
+def decided(observation: Observation, kind: type[Action], owner: Owner) -> Action:
+    """Decide, and check kind and owner."""
+    action = decide(observation)
+    assert isinstance(action, kind)
+    assert action.owner is owner
+    return action
+
+
+def test_all_is_well_nothing_to_do() -> None:
+    """A VM where the plan wants it, until when the plan wants it, is left alone."""
+    assert decide(seen(vm())) is None
+
+
+def test_no_plan_yet_nothing_to_do() -> None:
+    """Before the first forecast nothing is made."""
+    assert decide(seen(plan=None)) is None
+
+
+def test_an_interval_without_vm_reserves_one() -> None:
+    """The name is written down before anything is made."""
+    action = decided(seen(), Reserve, Owner.START_VM)
+
+    assert (action.compute_zone, action.interval_end) == (DE, NOON + 2 * HOUR)
+
+
+def test_a_vm_is_booted_ahead_by_the_lead_and_not_earlier() -> None:
+    """`boot_lead_s` is 3 minutes."""
+    assert isinstance(decide(seen(now=NOON - 2 * MINUTE)), Reserve)
+    assert decide(seen(now=NOON - 4 * MINUTE)) is None
+
+
+def test_a_reserved_vm_is_inserted() -> None:
+    """The reservation is the truth; the insert follows from it, as often as needed."""
+    state = JobState(job_id="digits", incarnation=1, target=target())
+
+    decided(seen(state=state), Insert, Owner.START_VM)
+
+
+def test_an_operation_under_way_is_waited_for() -> None:
+    """Nothing is repeated while Compute Engine works."""
+    state = JobState(job_id="digits", incarnation=1, target=target(operation="op"))
+    operation = Operation(name="op", compute_zone=DE, done=False)
+
+    assert decide(seen(state=state, operation=operation)) is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "place"),
+    [(FailureKind.STOCK_OUT, DE), (FailureKind.QUOTA, "europe-west3"), (FailureKind.OTHER, DE)],
+)
+def test_a_failed_operation_blocks_its_place(failure: FailureKind, place: str) -> None:
+    """A stock-out rules out the zone, a quota the region."""
+    state = JobState(job_id="digits", incarnation=1, target=target(operation="op"))
+    operation = Operation(name="op", compute_zone=DE, done=True, failure=failure)
+
+    action = decided(seen(state=state, operation=operation), DropTarget, Owner.START_VM)
+
+    assert action.block is not None
+    assert action.block.place == place
+    assert action.is_fruitless is (failure is FailureKind.OTHER)
+
+
+def test_a_missing_right_ends_the_job_with_its_message() -> None:
+    """Trying again would not help: a person must grant it."""
+    state = JobState(job_id="digits", incarnation=1, target=target(operation="op"))
+    operation = Operation(
+        name="op", compute_zone=DE, done=True, failure=FailureKind.DENIED, message="no role"
+    )
+
+    action = decided(seen(state=state, operation=operation), Close, Owner.STOP_VM)
+
+    assert action.phase is Phase.FAILED
+    assert "no role" in action.reason
+
+
+@pytest.mark.parametrize(
+    ("blocked", "expected"),
+    [
+        ([DE], "europe-west3-a"),
+        (["europe-west3"], FI),
+        (["europe-west3", "europe-north1"], None),
+    ],
+)
+def test_no_capacity_next_zone_then_next_place_then_pause(
+    blocked: list[str], expected: str | None
+) -> None:
+    """Design 6, in this order."""
+    blocks = tuple(Block(place=place, until=NOON + HOUR, reason="full") for place in blocked)
+    action = decide(seen(state=JobState(job_id="digits", blocked=blocks)))
+
+    assert (action.compute_zone if isinstance(action, Reserve) else None) == expected
+
+
+def test_a_block_that_ran_out_blocks_no_more() -> None:
+    """A place is tried again after `block_s`."""
+    blocks = (Block(place=DE, until=NOON, reason="full"),)
+
+    action = decided(seen(state=JobState(job_id="digits", blocked=blocks)), Reserve, Owner.START_VM)
+
+    assert action.compute_zone == DE
+
+
+def test_the_target_of_a_move_is_made_while_the_source_trains() -> None:
+    """Create before delete; move_vm owns it."""
+    action = decided(seen(vm(), lease=LEASE, now=NOON + 118 * MINUTE), Reserve, Owner.MOVE_VM)
+
+    assert (action.compute_zone, action.interval_start) == (FR, NOON + 2 * HOUR)
+
+
+def test_without_capacity_for_the_move_the_source_stays() -> None:
+    """Design 6: stay, before pausing."""
+    blocks = tuple(
+        Block(place=place, until=NOON + 5 * HOUR, reason="full")
+        for place in ("europe-west9", "europe-north1")
+    )
+    state = JobState(job_id="digits", incarnation=1, blocked=blocks)
+
+    action = decide(seen(vm(), state=state, lease=LEASE, now=NOON + 118 * MINUTE))
+
+    assert isinstance(action, SetIntervalEnd)
+    assert action.end == NOON + 3 * HOUR
+
+
+def test_the_source_is_told_to_stop_only_once_its_successor_runs() -> None:
+    """Until then it trains on."""
+    replanned = plan(interval(NOON, NOON + 2 * HOUR, FR))
+    source, successor = vm(1, DE), vm(2, FR)
+    booting = replace(successor, status=VmStatus.STAGING)
+
+    assert decide(seen(source, booting, plan=replanned)) is None
+    action = decided(seen(source, successor, plan=replanned), SetIntervalEnd, Owner.MOVE_VM)
+    assert (action.vm, action.end) == (source, NOON)
+
+
+def test_a_source_that_is_down_is_kept_until_its_successor_runs() -> None:
+    """Nothing is deleted before its successor runs."""
+    source = vm(1, DE, status=VmStatus.TERMINATED)
+    successor = vm(2, FR, status=VmStatus.STAGING)
+    replanned = plan(interval(NOON, NOON + 2 * HOUR, FR))
+    state = JobState(job_id="digits", incarnation=2, target=target(2, FR, purpose=Purpose.MOVE))
+
+    assert decide(seen(source, successor, plan=replanned, state=state)) is None
+    running = replace(successor, status=VmStatus.RUNNING)
+    action = decided(seen(source, running, plan=replanned, state=state), Delete, Owner.MOVE_VM)
+    assert action.vm is source
+
+
+def test_a_new_plan_extends_a_running_interval() -> None:
+    """By metadata, without a new VM; start_vm owns it."""
+    action = decided(
+        seen(vm(), plan=plan(interval(NOON, NOON + 5 * HOUR, DE))),
+        SetIntervalEnd,
+        Owner.START_VM,
+    )
+
+    assert action.end == NOON + 5 * HOUR
+
+
+def test_a_new_plan_cuts_a_running_interval_short() -> None:
+    """stop_vm owns what ends earlier."""
+    shorter = plan(interval(NOON, NOON + HOUR, DE), interval(NOON + 9 * HOUR, NOON + 10 * HOUR, DE))
+
+    action = decided(seen(vm(), plan=shorter), SetIntervalEnd, Owner.STOP_VM)
+
+    assert action.end == NOON + HOUR
+
+
+def test_a_new_plan_pauses_a_running_job() -> None:
+    """The VM is told to stop now."""
+    later = plan(interval(NOON + 6 * HOUR, NOON + 8 * HOUR, DE))
+
+    action = decided(seen(vm(), plan=later), SetIntervalEnd, Owner.STOP_VM)
+
+    assert action.end == NOON
+
+
+def test_a_vm_that_did_not_go_is_stopped_by_force() -> None:
+    """Five minutes after its interval's end."""
+    late = vm(interval_end=NOON - 6 * MINUTE)
+
+    decided(seen(late), StopByForce, Owner.STOP_VM)
+
+
+def test_a_silent_vm_is_stopped_by_force_unless_it_holds_the_lease() -> None:
+    """Neither report nor lease for 15 minutes."""
+    silent = vm(created_at=NOON - 20 * MINUTE)
+
+    decided(seen(silent), StopByForce, Owner.STOP_VM)
+    assert decide(seen(silent, lease=LEASE)) is None
+
+
+def test_a_finished_job_is_closed_then_cleared() -> None:
+    """First no VM may be made any more, then what is up is told to go, then removed."""
+    done = latest(100, finished=True)
+    closed = JobState(job_id="digits", phase=Phase.FINISHED, incarnation=1)
+
+    action = decided(seen(vm(), latest=done), Close, Owner.STOP_VM)
+    assert action.phase is Phase.FINISHED
+    decided(seen(vm(), latest=done, state=closed), SetIntervalEnd, Owner.STOP_VM)
+    down = vm(status=VmStatus.TERMINATED)
+    decided(seen(down, latest=done, state=closed), Delete, Owner.STOP_VM)
+    assert decide(seen(latest=done, state=closed)) is None
+
+
+def test_a_report_of_being_finished_is_not_enough() -> None:
+    """Only the committed pointer counts: a superseded VM may say anything."""
+    assert decide(seen(vm(), progress=progress(RunState.FINISHED))) is None
+
+
+def test_a_script_that_fails_too_often_ends_the_job_with_its_message() -> None:
+    """`max_failures` in a row."""
+    failed = progress(RunState.FAILED, failures_in_a_row=3, message="KeyError: 'x'")
+
+    action = decided(seen(progress=failed), Close, Owner.STOP_VM)
+
+    assert (action.phase, action.reason) == (Phase.FAILED, "KeyError: 'x'")
+    twice = replace(failed, failures_in_a_row=2)
+    assert isinstance(decide(seen(progress=twice)), Reserve)
+
+
+def test_after_a_fruitless_vm_the_next_one_waits() -> None:
+    """Back-off: no VM is made before `not_before`."""
+    state = JobState(job_id="digits", not_before=NOON + MINUTE)
+
+    assert decide(seen(state=state)) is None
+    assert isinstance(decide(seen(state=state, now=NOON + MINUTE)), Reserve)
+
+
+def test_the_end_of_an_interval_is_not_worth_a_start() -> None:
+    """What is left must be longer than what a start costs, or the start is pure overhead."""
+    single = plan(
+        interval(NOON, NOON + 2 * HOUR, DE), interval(NOON + 9 * HOUR, NOON + 10 * HOUR, DE)
+    )
+
+    assert decide(seen(plan=single, now=NOON + 117 * MINUTE)) is None
+
+
+def test_the_last_interval_is_open_to_the_end_of_its_slot() -> None:
+    """A few minutes of work left must not need a VM an hour, for ever."""
+    short = plan(interval(NOON, NOON + 4 * MINUTE, DE))
+
+    action = decided(seen(plan=short, now=NOON + 10 * MINUTE), Reserve, Owner.START_VM)
+
+    assert action.interval_end == NOON + HOUR
+
+
+def test_a_reservation_that_nobody_wants_any_more_is_dropped() -> None:
+    """A new plan came before the insert."""
+    state = JobState(job_id="digits", incarnation=1, target=target(1, FR))
+
+    decided(seen(state=state), DropTarget, Owner.START_VM)
+
+
+def test_an_operation_that_never_ends_is_given_up() -> None:
+    """After ten minutes its place is blocked; what it may make later is removed."""
+    old = target(operation="op", reserved_at=NOON - 11 * MINUTE)
+    state = JobState(job_id="digits", incarnation=1, target=old)
+    operation = Operation(name="op", compute_zone=DE, done=False)
+
+    action = decided(seen(state=state, operation=operation), DropTarget, Owner.START_VM)
+
+    assert action.block is not None
