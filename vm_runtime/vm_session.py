@@ -78,7 +78,7 @@ class VmSession:
         self._meter = Meter(power_w=job.power_w, started_at=place.started_at, kind=SegmentKind.LOAD)
         self._superseded = ""
         self._ended_because = ""
-        self._begun = self._ended = self._has_lease = False
+        self._begun = self._ended = self._has_lease = self._ran_out = False
         self._first_step = self._last_step = self._committed_step = 0
         self._file = ProgressFile(store, job.job_id)
         self._progress = _carried_over(None, job, place)
@@ -146,6 +146,7 @@ class VmSession:
         """Block until the interval has started and the lease is held; see the Protocol."""
         self._begun = True
         self._set_state(RunState.WAITING, SegmentKind.WAIT)
+        _log.info("waiting for %s and the lease", self._place.interval_start.isoformat())
         failing_since: datetime | None = None
         while (reason := self._stop.reason()) is None:
             try:
@@ -177,6 +178,7 @@ class VmSession:
         if why:
             raise LeaseLostError(why)
         if not self._lease.held_surely(self._clock.now()):
+            self._ran_out = True
             raise LeaseLostError(
                 "expected a lease that lasts, found one that ran out before it was renewed:"
                 " the machine stood still, or the bucket did not answer. It starts anew."
@@ -228,9 +230,18 @@ class VmSession:
         self._close(RunState.FAILED, "failed", message=message)
 
     def leave(self, why: str) -> None:
-        """Go without a word: another VM trains this job now. Only the own ledger is closed."""
-        self._superseded = self._superseded or why
-        self._close(self._progress.state, "superseded", message="")
+        """Go because the lease is not surely held any more.
+
+        If another VM trains this job now, only the own ledger is closed, and not a word said.
+
+        Args:
+            why: what `check_lease` or a checkpoint's commit said.
+        """
+        if self._superseded or self._lease.lost or not self._ran_out:
+            self._superseded = self._superseded or why
+            self._close(self._progress.state, "superseded", message="")
+        else:
+            self._close(RunState.STOPPED, "lease ran out", message=why)
 
     def _close(self, state: RunState, why: str, *, message: str) -> None:
         if self._ended:

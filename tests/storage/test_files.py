@@ -125,6 +125,16 @@ def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
         FileBlobStore(tmp_path / "file").write("a", b"")
 
 
+@pytest.mark.parametrize(("first", "second"), [("a", "a/b"), ("a/b", "a")])
+def test_an_object_cannot_be_a_folder_of_others(tmp_path: Path, first: str, second: str) -> None:
+    """What files cannot hold is refused with the reason, and what was there stays."""
+    store = FileBlobStore(tmp_path)
+    store.write(first, b"1")
+    with pytest.raises(StorageError, match="another name"):
+        store.write(second, b"2")
+    assert [info.name for info in store.list("")] == [first]
+
+
 def test_open_store_reads_both_kinds_of_url(tmp_path: Path) -> None:
     """`url` and `open_store` are inverse, spaces included."""
     store = open_store((tmp_path / "with space").as_uri())

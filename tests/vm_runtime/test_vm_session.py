@@ -140,6 +140,8 @@ def test_a_lease_that_ran_out_stops_the_training() -> None:
     until(has_run_out)
     parts.store.refuses = lambda _: False
     parts.session.leave("ran out")
+    assert (parts.progress().state, parts.progress().message) == (RunState.STOPPED, "ran out")
+    assert parts.ledger().ended_because == "lease ran out"
 
 
 def test_reports_of_steps_are_not_writes() -> None:

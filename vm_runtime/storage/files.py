@@ -202,6 +202,11 @@ def _publish(temporary: Path, path: Path) -> None:
         except FileNotFoundError:
             if attempt + 1 == _PUBLISH_ATTEMPTS:
                 raise
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+            raise StorageError(
+                f"{path}: expected a name that is no folder of other objects and has no object"
+                f" as its folder, found: {error}. Files cannot hold both; use another name."
+            ) from error
         else:
             return
 
