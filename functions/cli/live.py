@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,7 @@ from functions.report.summary import steps_text
 from functions.report.timeline import heat_map, planned
 
 SHOWN_EVENTS = 8
-_BAR = 28
+_BAR = 20
 _METRICS = 3
 
 
@@ -93,7 +92,7 @@ def _waiting_for(documents: JobDocuments) -> str:
 
 def _status(documents: JobDocuments, look: Look, note: str) -> Table:
     table = Table.grid(padding=(0, 1))
-    table.add_column(width=8)
+    table.add_column(min_width=6, no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     state = documents.state
     phase = state.phase.value if state else "submitted"
@@ -112,19 +111,22 @@ def _status(documents: JobDocuments, look: Look, note: str) -> Table:
     return table
 
 
-def _progress(documents: JobDocuments, look: Look) -> RenderableType:
+def _progress(documents: JobDocuments, look: Look) -> Text:
     progress = documents.progress
     if progress is None:
         return Text("none yet")
     words = [steps_text(progress.steps_done, progress.steps_total)]
     words += [f"{name} {value:.3g}" for name, value in list(progress.metrics.items())[:_METRICS]]
-    line = Table.grid(padding=(0, 1))
-    if progress.steps_total and not look.ascii_only:
-        bar = ProgressBar(total=progress.steps_total, completed=progress.steps_done, width=_BAR)
-        line.add_row(bar, Text("  ".join(words)))
-    else:
-        line.add_row(Text("  ".join(words)))
-    return line
+    if progress.steps_total:
+        words.insert(0, bar(progress.steps_done / progress.steps_total, look))
+    return Text("  ".join(words), no_wrap=True, overflow="ellipsis")
+
+
+def bar(share: float, look: Look) -> str:
+    """Return a bar that is full by `share`."""
+    full, empty = ("#", ".") if look.ascii_only else ("━", "·")
+    done = round(min(max(share, 0.0), 1.0) * _BAR)
+    return full * done + empty * (_BAR - done)
 
 
 def _line(text: str, style: str, look: Look) -> Text:

@@ -1,7 +1,7 @@
 """`smartscheduler receipt`: what a finished job emitted, against what."""
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -27,13 +27,19 @@ def receipt(job: JobArgument, bucket: BucketOption, *, as_json: JsonOption = Fal
     if as_json:
         typer.echo(encode(found).decode())
         return
-    Console(highlight=False).print(receipt_view(found))
+    print_receipt(Console(highlight=False), found)
 
 
-def receipt_view(receipt: Receipt) -> Group:
-    """Return the receipt for a terminal."""
+def print_receipt(console: Console, receipt: Receipt) -> None:
+    """Print the receipt: sentences, then the other ways as a table."""
+    for line in receipt_lines(receipt):
+        console.print(Text(line), soft_wrap=True)
     made = baselines_table(receipt)
-    table = Table(*made.head, title=made.caption, title_justify="left", box=None, pad_edge=False)
+    console.print(Text(f"\n{made.caption}:"))
+    table = Table(box=None, pad_edge=False)
+    for name in made.head:
+        # A digest or a place may wrap; a number that does is misread.
+        table.add_column(name, no_wrap=name != made.head[-1])
     for row in made.rows:
         table.add_row(*(Text(text) for text in row))
-    return Group(*(Text(line) for line in receipt_lines(receipt)), Text(), table)
+    console.print(table)

@@ -43,10 +43,16 @@ def was_killed(documents: JobDocuments, entry: LedgerEntry) -> bool:
 
 
 def lost_steps(documents: JobDocuments, entry: LedgerEntry) -> int:
-    """Return the steps that died with the VM and had to be done again."""
+    """Return the steps that died with the VM and had to be done again, as far as it told them.
+
+    Where the next VM resumed tells more than the dead one's last report, which may be old.
+    """
     if not was_killed(documents, entry):
         return 0
-    return max(entry.last_step - max(entry.committed_step, entry.first_step), 0)
+    after = (e for e in documents.ledger if e.incarnation > entry.incarnation)
+    following = next(after, None)
+    kept = following.first_step if following else entry.committed_step
+    return max(entry.last_step - max(kept, entry.first_step), 0)
 
 
 def _plans(documents: JobDocuments) -> list[Event]:

@@ -28,6 +28,10 @@ def at_text(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M}"
 
 
+def _way(compute_zones: Iterable[str]) -> str:
+    return " → ".join(grid_zone_of(zone) for zone in compute_zones)
+
+
 def intensity_table(documents: JobDocuments) -> Table:
     """Return recorded and forecast intensity of each hour and grid zone, gCO2eq/kWh."""
     heat = heat_map(documents)
@@ -108,14 +112,14 @@ def baselines_table(receipt: Receipt) -> Table:
     """Return the other ways to do the same work, on the same recorded carbon."""
     return Table(
         caption="the same work, another way, on the same carbon",
-        head=("way", "where", "done, UTC", "gCO2eq", "this job"),
+        head=("way", "gCO2eq", "this job", "done, UTC", "where"),
         rows=tuple(
             (
                 other.policy.value,
-                " → ".join(other.compute_zones),
-                at_text(other.finish_at),
                 f"{other.emissions_gco2eq:.1f}",
                 saving_text(receipt, other),
+                at_text(other.finish_at),
+                _way(other.compute_zones),
             )
             for other in receipt.baselines
         ),
@@ -130,7 +134,7 @@ def alternatives_table(plan: Plan) -> Table:
         rows=tuple(
             (
                 other.policy.value,
-                " → ".join(other.compute_zones),
+                _way(other.compute_zones),
                 at_text(other.finish_at),
                 str(other.starts),
                 str(other.moves),

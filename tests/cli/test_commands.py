@@ -21,7 +21,6 @@ from vm_runtime.storage import open_store
 HEAVY = (
     "torch",
     "plotly",
-    "google.cloud",
     "google.api_core",
     "functions_framework",
     "flask",

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from functions.cli.demo.saved import DemoFolder, DemoState
-from functions.cli.receipt import receipt_view
+from functions.cli.receipt import print_receipt
 from functions.cli.report import write_report
 from functions.domain.lifecycle.state import Phase
 from functions.report.documents import JobDocuments
@@ -20,7 +20,7 @@ def ending(console: Console, documents: JobDocuments, folder: DemoFolder) -> int
     write_report(documents, folder.report, proof=proof)
     console.print()
     if documents.receipt:
-        console.print(receipt_view(documents.receipt))
+        print_receipt(console, documents.receipt)
         console.print()
     if documents.state and documents.state.phase is Phase.FAILED:
         console.print(Text(f"The job failed: {documents.state.message}"), soft_wrap=True)

@@ -31,9 +31,9 @@ FEWEST_REGIONS = 4
 WARM_UP = timedelta(hours=1.5)
 """The cloud starts so long before the job is submitted."""
 
-SIMULATED_START = datetime(2025, 6, 2, 14, tzinfo=UTC)
+SIMULATED_START = datetime(2025, 5, 22, 5, tzinfo=UTC)
 _BEFORE_END = timedelta(days=3)
-_START_HOUR = 14
+_START_HOUR = 5
 
 
 def demo_job(now: datetime, regions: tuple[str, ...], pace: Pace) -> Job:

@@ -8,12 +8,14 @@ from vm_runtime.contract.progress import RunState
 _EARLIEST = 0.15
 _LATEST = 0.6
 """Shares of all steps between which the VM is preempted: in mid training, in mid interval."""
+_PATIENCE = 0.1
+"""Share of all steps for which a moment is awaited at which steps will be lost."""
 
 
 def victim(documents: JobDocuments) -> str | None:
     """Return the VM to preempt without notice now, `None` if the moment is not right.
 
-    It trains, and has done steps since its last checkpoint: what is lost can be seen.
+    It trains, and by its last report steps are not yet in a checkpoint, so that some get lost.
     """
     progress, state = documents.progress, documents.state
     if progress is None or state is None or state.target is None or not documents.ledger:
@@ -23,9 +25,11 @@ def victim(documents: JobDocuments) -> str | None:
     if not same or progress.state is not RunState.TRAINING or not progress.steps_total:
         return None
     share = progress.steps_done / progress.steps_total
-    if not _EARLIEST <= share <= _LATEST or progress.steps_done <= entry.committed_step:
+    if not _EARLIEST <= share <= _LATEST:
         return None
-    return progress.vm
+    kept = documents.latest.step if documents.latest else 0
+    is_good = entry.last_step > kept or share > _EARLIEST + _PATIENCE
+    return progress.vm if is_good else None
 
 
 def stays_in_one_region(documents: JobDocuments) -> bool:
