@@ -27,7 +27,7 @@ class FunctionsHost:
         self._folder = folder
         self._log_file = folder / "functions.log"
         self._port = _free_port()
-        self._child = Child(preload, log=folder / "standby.log")
+        self._child = Child(preload, log=folder / "standby.log", niceness=0)
         self._environment: dict[str, str] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="functions-host", daemon=True)
@@ -102,7 +102,7 @@ class FunctionsHost:
             wait_s = min(_LONGEST_WAIT_S, wait_s * 2) if is_early else _TURN_S
             self._child.close()
             self.restarts += 1
-            self._child = Child((), log=self._folder / "standby.log")
+            self._child = Child((), log=self._folder / "standby.log", niceness=0)
             self._child.start(self._order())
             begun_s = time.monotonic()
             self._stopping.wait(wait_s)

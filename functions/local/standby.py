@@ -18,8 +18,11 @@ import functions
 
 PROGRAM = Path(__file__).with_name("standby_program.py")
 _ROOT = Path(functions.__file__).parents[1]
-_NICENESS = 5
-"""Children yield to the terminal and to whatever else the person does on the machine."""
+NICENESS = 2
+"""Standbys and the VMs made of them yield a little to the functions and to the terminal.
+
+Not more: nobody but the superuser can take it back when a VM waits for its interpreter.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +42,12 @@ class Order:
 class Child:
     """A process that dies with this one, and leads a process group of its own."""
 
-    def __init__(self, modules: Sequence[str], *, log: Path) -> None:
+    def __init__(self, modules: Sequence[str], *, log: Path, niceness: int = NICENESS) -> None:
         """Spawn it; it imports `modules` and waits for its order."""
         self._is_ready = False
         with log.open("ab") as errors:
             self._process = subprocess.Popen(  # noqa: S603 - our own program, no shell
-                [sys.executable, "-P", str(PROGRAM), str(_NICENESS), *modules],
+                [sys.executable, "-P", str(PROGRAM), str(niceness), *modules],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
