@@ -107,13 +107,15 @@ def _receipt(documents: JobDocuments) -> list[_Section]:
 
 
 def _plan(documents: JobDocuments) -> list[_Section]:
-    # A finished job's last plan is empty; the last one that decided something explains more.
-    plan = next((p for p in reversed(documents.plans) if p.intervals), documents.plan)
+    # A finished job's last plan is about a rest, or empty; its first one decided.
+    is_over = documents.state is not None and documents.state.phase.is_final
+    plan = documents.plans[0] if is_over and documents.plans else documents.plan
     if plan is None:
         return [_Section(title="Plan", lines=("There is none yet.",))]
+    which = "first" if is_over else "in force"
     return [
         _Section(
-            title="Plan",
+            title=f"Plan ({which} of {len(documents.plans)})",
             lines=plan_lines(plan),
             tables=(intervals_table(plan), alternatives_table(plan)),
             folded=(plans_table(documents.plans),),

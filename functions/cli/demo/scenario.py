@@ -14,7 +14,7 @@ from vm_runtime.contract.job import Job
 JOB_ID = "digits"
 SCRIPT = "digits.py"
 ARGS = ("--epochs", "20")
-ROOM_H = 18.0
+ROOM_H = 24.0
 """From submission to deadline, hours."""
 POWER_W = 250.0
 REGION_NAMES = (
