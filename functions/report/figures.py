@@ -147,7 +147,12 @@ def _add_marks(figure: Any, heat: HeatMap, mark: Mark, symbol: str) -> None:  # 
         y=[y for _, y in spots],
         mode="markers",
         name=mark.value,
-        marker={"symbol": symbol, "size": 11, "color": "#111111"},
+        marker={
+            "symbol": symbol,
+            "size": 11,
+            "color": "#111111",
+            "line": {"color": "#ffffff", "width": 0 if mark is Mark.PLANNED else 1},
+        },
         hoverinfo="skip",
         showlegend=bool(spots),
     )

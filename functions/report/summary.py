@@ -50,7 +50,7 @@ def receipt_lines(receipt: Receipt) -> tuple[str, ...]:
         f" {receipt.lost_steps} of them done again."
     )
     basis = (
-        f"Carbon: {receipt.source}; average, {receipt.basis.value}. Energy: {receipt.energy_basis}."
+        f"Carbon: {receipt.source} (basis: {receipt.basis.value}). Energy: {receipt.energy_basis}."
     )
     return (sums, course, basis, f"Final weights: SHA-256 {receipt.weights_sha256}")
 

@@ -67,7 +67,7 @@ def test_page_has_every_part(page: str) -> None:
         "Progress",
         "Energy",
         "Recorded and forecast intensity",
-        "Plan",
+        "Plan (first of 1)",
         "Events",
     ]
     own = own_part(page)
