@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from pydantic import TypeAdapter
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -230,6 +231,7 @@ def _table(report: Report) -> Table:
     }
     table = Table(
         title=f"24 h ahead, {report.begin.date()} to {report.end.date()}, MAE in gCO2eq/kWh",
+        box=SIMPLE_HEAD,
         caption=f"not scored: {', '.join(report.not_scored)}" if report.not_scored else None,
     )
     table.add_column("grid zone")

@@ -36,7 +36,7 @@ def forecast(
     return forecaster.forecast(histories, ORIGIN, horizon_h=horizon_h, source="test")
 
 
-@settings(max_examples=12)
+@settings(max_examples=10)
 @given(future=st.lists(st.floats(0, 2000, width=32), min_size=1, max_size=60))
 def test_no_future_value_can_influence_a_forecast(future: list[float]) -> None:
     """Whatever is recorded at the origin and later, the forecast is the same to the bit."""
