@@ -22,13 +22,14 @@ from functions.cli.demo.scenario import (
 from functions.cli.demo.screen import Screen
 from functions.cli.demo.trouble import has_left, region_of_vm, stays_in_one_region, victim
 from functions.cli.demo.uninterrupted import run_uninterrupted
-from functions.cli.reading import JobReader
+from functions.cli.reading import JobReader, job_ids
 from functions.domain.lifecycle.state import Phase
 from functions.errors import UnavailableError
 from functions.handlers.submit import submit
 from functions.local.alarm import LocalAlarm
 from functions.local.cloud import EmbeddedCloud
 from functions.local.events import EventKind
+from functions.local.saved import FILE
 from functions.report.documents import JobDocuments
 from functions.report.figures import plotly_script
 from functions.report.story import Event, story
@@ -63,42 +64,47 @@ class Demo:
             SchedulerError: it cannot be run; the message says what to do.
         """
         plotly_script()  # rather now than at the end
-        cloud: EmbeddedCloud | None = None
         try:
-            if resume:
-                state = self._folder.load()
-                cloud = EmbeddedCloud.resume(self._folder.cloud)
-            else:
-                state, cloud = self._prepare()
-            self._say("Starting the embedded cloud ...")
-            cloud.start()
-            if not resume:
-                self._submit(cloud, state)
-            documents = self._follow(cloud, state)
+            state = self._folder.load() if resume else self._begin()
+            documents = self._run_job(state)
         except KeyboardInterrupt:
-            self._say("Interrupted; the state is saved. `make demo RESUME=1` goes on.")
+            self._say(self._farewell())
             return INTERRUPTED
-        finally:
-            if cloud is not None:
-                cloud.stop()
         return ending(self._console, documents, self._folder)
 
-    def _prepare(self) -> tuple[DemoState, EmbeddedCloud]:
-        start_at, regions = start_and_regions(self._history)
+    def _begin(self) -> DemoState:
+        _, regions = start_and_regions(self._history)
         self._folder.prepare()
-        state = self._compare(regions)
+        return self._compare(regions)
+
+    def _run_job(self, state: DemoState) -> JobDocuments:
+        self._say("Starting the embedded cloud ...")
+        with self._cloud(state) as cloud:
+            # A demo may have been interrupted before it had submitted its job.
+            if JOB_ID not in job_ids(cloud.store):
+                self._submit(cloud, state)
+            return self._follow(cloud, state)
+
+    def _cloud(self, state: DemoState) -> EmbeddedCloud:
+        if (self._folder.cloud / FILE).exists():
+            return EmbeddedCloud.resume(self._folder.cloud)
+        start_at, _ = start_and_regions(state.history)
         pace = pace_of(state.train_s)
-        cloud = EmbeddedCloud(
+        return EmbeddedCloud(
             self._folder.cloud,
             speed=pace.speed,
             start_at=start_at - WARM_UP,
             timing=pace.timing,
             delays=pace.delays,
             heartbeat_s=pace.heartbeat_s,
-            history=self._history,
-            seed=self._seed,
+            history=state.history,
+            seed=state.seed,
         )
-        return state, cloud
+
+    def _farewell(self) -> str:
+        if self._folder.is_begun:
+            return "Interrupted; the state is saved. `make demo RESUME=1` goes on."
+        return "Interrupted before there was anything to go on with. `make demo` starts anew."
 
     def _compare(self, regions: tuple[str, ...]) -> DemoState:
         self._say(f"Training {SCRIPT} once without interruption, for comparison ...")
@@ -116,7 +122,7 @@ class Demo:
             )
         self._say(f"... {run.steps} steps in {run.train_s:.1f} s of training.")
         state = DemoState(
-            history=self._history,
+            history=self._history and self._history.absolute(),
             seed=self._seed,
             weights_sha256=run.weights_sha256,
             steps=run.steps,

@@ -57,6 +57,11 @@ class DemoFolder:
         """The report."""
         return self.path / "report.html"
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is something to go on with."""
+        return (self.path / _FILE).exists()
+
     def prepare(self) -> None:
         """Make it empty.
 
@@ -80,7 +85,7 @@ class DemoFolder:
             DocumentError: it is of another version.
         """
         file = self.path / _FILE
-        if not file.exists() or not self.cloud.exists():
+        if not self.is_begun:
             raise InvalidInputError(
                 f"--resume: expected a demo that was interrupted in {self.path}, found none."
                 " Run it without --resume."

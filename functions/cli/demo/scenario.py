@@ -28,7 +28,7 @@ REGION_NAMES = (
 """Sun in one, wind in the other: their cleanest hours differ. The first one is `here`."""
 FEWEST_REGIONS = 4
 
-WARM_UP = timedelta(hours=1.5)
+WARM_UP = timedelta(hours=0.5)
 """The cloud starts so long before the job is submitted."""
 
 SIMULATED_START = datetime(2025, 5, 22, 5, tzinfo=UTC)

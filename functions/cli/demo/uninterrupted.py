@@ -12,6 +12,7 @@ from functions.errors import InvalidInputError
 from functions.handlers.documents import Documents
 from vm_runtime.contract import object_names as names
 from vm_runtime.contract.checkpoint import CheckpointManifest, Latest
+from vm_runtime.contract.lease import Lease
 from vm_runtime.contract.ledger import LedgerEntry, SegmentKind
 from vm_runtime.contract.progress import Progress
 from vm_runtime.storage import open_store
@@ -66,19 +67,26 @@ def run_uninterrupted(
         ) as process,
     ):
         try:
-            while process.poll() is None:
+            while process.poll() is None and not _has_ended(documents, job_id):
                 time.sleep(_LOOK_S)
                 progress = documents.peek(Progress, names.progress(job_id))
                 if progress is not None:
                     on_progress(progress)
         finally:
             process.kill()
-    if process.returncode != 0:
+    if not _has_ended(documents, job_id):
         raise InvalidInputError(
             f"{script.name}: expected the uninterrupted run to finish, found exit code"
             f" {process.returncode}. End of {log}:\n{log.read_text(errors='replace')[-_TAIL:]}"
         )
     return _result(documents, job_id)
+
+
+def _has_ended(documents: Documents, job_id: str) -> bool:
+    """Whether all is written: the lease is released last. Python's own end takes seconds more."""
+    lease = documents.peek(Lease, names.lease(job_id))
+    latest = documents.peek(Latest, names.latest(job_id))
+    return bool(lease and lease.released and latest and latest.finished)
 
 
 def _result(documents: Documents, job_id: str) -> Uninterrupted:
