@@ -1,0 +1,107 @@
+"""The whole chain, real processes and all: faults, and still the same bits at the end."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from deployment import ARGS, REGIONS, SCRIPT, Deployment, deployment
+
+from functions.cli.demo.uninterrupted import Uninterrupted, run_uninterrupted
+from functions.domain.lifecycle.state import Phase
+from functions.local.cloud import EmbeddedCloud
+from functions.local.faults import Faults
+from vm_runtime.contract import object_names
+from vm_runtime.contract.ledger import VmLifetime
+
+pytestmark = pytest.mark.enable_socket
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
+    """The same training in one go: the bits that every job must end with."""
+    folder = tmp_path_factory.mktemp("straight") / "run"
+    return run_uninterrupted(
+        SCRIPT, folder, job_id="straight", args=ARGS, on_progress=lambda _: None
+    )
+
+
+@pytest.fixture
+def world(tmp_path: Path, straight: Uninterrupted) -> Iterator[Deployment]:
+    """A cloud without faults."""
+    with deployment(tmp_path / "cloud", straight) as running:
+        yield running
+
+
+def test_two_jobs_with_every_message_doubled_and_shuffled(
+    tmp_path: Path, straight: Uninterrupted
+) -> None:
+    """At least once, in any order, every tick twice: two jobs finish, each with the same bits."""
+    faults = Faults(duplicate=1.0, delay_s=0.5, double_ticks=1.0)
+    with deployment(tmp_path / "cloud", straight, faults) as world:
+        world.submit("first")
+        world.submit("second")
+
+        world.finish("first", "second")
+
+
+def test_a_vm_is_killed_in_mid_step_and_a_region_is_full(world: Deployment) -> None:
+    """`kill -9`, then no capacity where it ran: the job goes on elsewhere, and loses no bit."""
+    world.submit()
+    world.wait(world.is_training, "training")
+    vm = world.ledger()[-1]
+    full = vm.compute_zone.rpartition("-")[0]
+    world.cloud.faults = replace(world.cloud.faults, stock_outs=frozenset({full}))
+
+    world.cloud.compute.kill(vm.vm)
+    world.finish("digits")
+
+    places = [entry.compute_zone.rpartition("-")[0] for entry in world.ledger()]
+    assert places[0] == full
+    assert full not in places[1:]
+
+
+def test_the_functions_are_killed_again_and_again(world: Deployment) -> None:
+    """A crash of the functions' process at any time only costs time."""
+    world.submit()
+    for from_step in (1, 80, 160):
+        world.wait(
+            lambda step=from_step: (
+                world.is_training(from_step=step) or world.state().phase.is_final
+            ),
+            f"step {from_step}",
+        )
+        world.cloud.kill_functions()
+
+    world.finish("digits")
+
+
+def test_power_failure_and_resume(tmp_path: Path, straight: Uninterrupted) -> None:
+    """The host of the embedded cloud dies with everything on it; the job goes on."""
+    folder = tmp_path / "cloud"
+    with deployment(folder, straight) as world:
+        world.submit()
+        world.wait(world.is_training, "training")
+    with EmbeddedCloud.resume(folder) as cloud:
+        again = Deployment(cloud, straight)
+
+        again.finish("digits")
+
+        assert len(again.ledger()) > 1
+
+
+def test_a_broken_script_fails_with_its_traceback_and_harms_no_other(
+    world: Deployment,
+) -> None:
+    """After `max_failures` the job says what to do; its neighbour finishes; energy is booked."""
+    world.submit("sound")
+    world.submit("broken", args=("--epochs", "many"), max_failures=2)
+
+    world.wait(lambda: world.state("broken").phase.is_final, "the end of the broken job")
+    state = world.state("broken")
+    assert state.phase is Phase.FAILED
+    assert "What to do" in state.message
+    world.finish("sound")
+    lifetime = world.documents.peek(VmLifetime, object_names.vm_lifetime("broken", 1))
+    assert lifetime is not None
+    assert lifetime.compute_zone.rpartition("-")[0] in REGIONS
