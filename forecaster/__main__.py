@@ -249,12 +249,14 @@ def _add_row(table: Table, label: str, figures: Sequence[tuple[float, int]]) -> 
 
 def _forecast_table(forecast: Forecast) -> Table:
     shown = [hour for hour in SHOWN_HOURS if hour <= forecast.horizon_h]
-    table = Table(title=f"From {forecast.origin.isoformat()}, gCO2eq/kWh, p50 (p10 to p90)")
+    table = Table(
+        box=SIMPLE_HEAD, title=f"From {forecast.origin.isoformat()}, gCO2eq/kWh, p50 (p10-p90)"
+    )
     for name in ("grid zone", "method", *(f"+{hour} h" for hour in shown)):
         table.add_column(name)
     for zone in forecast.zones:
         cells = (
-            f"{zone.p50[hour - 1]:.0f} ({zone.p10[hour - 1]:.0f} to {zone.p90[hour - 1]:.0f})"
+            f"{zone.p50[hour - 1]:.0f} ({zone.p10[hour - 1]:.0f}-{zone.p90[hour - 1]:.0f})"
             for hour in shown
         )
         table.add_row(zone.grid_zone, zone.method, *cells)
