@@ -1,7 +1,7 @@
 """Carries one action out. Every effect may be repeated; a crash between two is mended later."""
 
 from dataclasses import replace
-from datetime import timedelta
+from math import ceil
 from typing import assert_never
 from uuid import UUID, uuid5
 
@@ -18,6 +18,7 @@ from functions.domain.lifecycle.actions import (
 )
 from functions.domain.lifecycle.making import give_up
 from functions.domain.lifecycle.observation import Observation
+from functions.domain.lifecycle.running import RUN_MARGIN
 from functions.domain.lifecycle.state import JobState, Target
 from functions.domain.lifecycle.vm import Vm, VmSpec
 from functions.handlers.documents import Documents
@@ -29,9 +30,6 @@ from vm_runtime.contract.ledger import VmLifetime
 
 _NAMESPACE = UUID("6f1d2f0e-5d0c-4f5e-9a57-3d6f0c1b7a11")
 """Of request ids: the same job, incarnation, verb and attempt give the same id."""
-
-LAST_RUN_MARGIN = timedelta(minutes=15)
-"""Promise 4: so long after its last possible interval no VM may be up, whatever happens."""
 
 
 def perform(ports: Ports, sighting: Sighting, action: Action) -> bool:
@@ -105,7 +103,7 @@ def _delete(ports: Ports, sighting: Sighting, action: Delete) -> bool:
 
 def _spec(ports: Ports, seen: Observation, target: Target) -> VmSpec:
     latest_end = max(target.interval_end, seen.job.effective_deadline or target.interval_end)
-    longest = latest_end + LAST_RUN_MARGIN - seen.now
+    longest = latest_end + RUN_MARGIN - seen.now
     return VmSpec(
         name=target.vm,
         compute_zone=target.compute_zone,
@@ -125,7 +123,7 @@ def _spec(ports: Ports, seen: Observation, target: Target) -> VmSpec:
             Attribute.LEASE_TTL_S: str(seen.timing.lease_ttl_s),
             Attribute.SHUTDOWN_GRACE_S: str(seen.timing.shutdown_grace_s),
         },
-        max_run_duration_s=int(longest.total_seconds()),
+        max_run_duration_s=ceil(longest.total_seconds()),
     )
 
 

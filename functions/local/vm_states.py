@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
@@ -72,6 +72,7 @@ class VmRecord:
             incarnation=int(self.labels[Label.INCARNATION]),
             created_at=self.created_at,
             interval_end=datetime.fromisoformat(self.metadata[Attribute.INTERVAL_END]),
+            run_until=self.created_at + timedelta(seconds=self.max_run_duration_s),
             terminated_at=self.terminated_at,
         )
 

@@ -95,6 +95,7 @@ def vm(incarnation: int = 1, zone: str = DE, **changes: object) -> Vm:
         incarnation=incarnation,
         created_at=NOON - 5 * MINUTE,
         interval_end=NOON + 2 * HOUR,
+        run_until=NOON + 30 * HOUR,
     )
     return replace(plain, **changes)
 
@@ -302,6 +303,17 @@ def test_a_new_plan_extends_a_running_interval() -> None:
     )
 
     assert action.end == NOON + 5 * HOUR
+
+
+def test_an_extension_ends_before_compute_engine_stops_the_vm() -> None:
+    """A VM must have checkpointed by then; another one goes on."""
+    action = decided(
+        seen(vm(run_until=NOON + 3 * HOUR), plan=plan(interval(NOON, NOON + 5 * HOUR, DE))),
+        SetIntervalEnd,
+        Owner.START_VM,
+    )
+
+    assert action.end == NOON + 3 * HOUR - 15 * MINUTE
 
 
 def test_a_new_plan_cuts_a_running_interval_short() -> None:

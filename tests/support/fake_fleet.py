@@ -152,4 +152,5 @@ def _as_vm(spec: VmSpec, now: datetime) -> Vm:
         incarnation=int(spec.labels[Label.INCARNATION]),
         created_at=now,
         interval_end=datetime.fromisoformat(spec.metadata[Attribute.INTERVAL_END]),
+        run_until=now + timedelta(seconds=spec.max_run_duration_s),
     )

@@ -1,12 +1,15 @@
 """The part of `decide` that steers VMs which run: extend, cut short, hand over. Pure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from functions.domain.lifecycle.actions import Action, Owner, SetIntervalEnd
 from functions.domain.lifecycle.making import free_zone, serves
 from functions.domain.lifecycle.observation import Observation
 from functions.domain.lifecycle.vm import Vm, VmStatus
 from functions.domain.plan.document import PlannedInterval
+
+RUN_MARGIN = timedelta(minutes=15)
+"""From a VM's last possible interval's end until Compute Engine stops it (promise 4)."""
 
 
 def hand_over(seen: Observation) -> Action | None:
@@ -51,7 +54,8 @@ def _interval_for(seen: Observation, vm: Vm) -> PlannedInterval | None:
 def _retime(seen: Observation, vm: Vm, interval: PlannedInterval) -> Action | None:
     if _newer_serves(seen, vm, interval):
         return None
-    end = _end_for(seen, vm, interval)
+    # What Compute Engine would cut off without a checkpoint is left to the next VM.
+    end = min(_end_for(seen, vm, interval), vm.run_until - RUN_MARGIN)
     if vm.interval_end == end:
         return None
     later = end > vm.interval_end

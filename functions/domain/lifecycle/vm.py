@@ -31,6 +31,8 @@ class Vm:
     created_at: datetime
     interval_end: datetime
     """From its metadata: when it is to stop."""
+    run_until: datetime
+    """When Compute Engine stops it, whatever happens; fixed when it was made."""
     terminated_at: datetime | None = None
     """When it was last seen to go down (Compute Engine's lastStopTimestamp)."""
 
