@@ -17,8 +17,13 @@ class TcnForecaster:
     @cached_property
     def _model(self) -> "Forecaster":
         # torch costs seconds at import; stop_vm, move_vm and start_vm must not pay for it.
+        import torch  # noqa: PLC0415
+
         from forecaster.inference import load_forecaster  # noqa: PLC0415
 
+        # The network is small: with two threads on a busy machine they wait for each other
+        # (9 ms with one thread, 70 to 200 ms with two under load).
+        torch.set_num_threads(1)
         return load_forecaster()
 
     def forecast(
