@@ -43,7 +43,7 @@ def is_proven(documents: JobDocuments, state: DemoState) -> bool:
 
 def proof_line(documents: JobDocuments, state: DemoState) -> str:
     """Return what the job's final weights are, against the uninterrupted run's."""
-    vms = len(documents.ledger)
+    vms = documents.receipt.vms if documents.receipt else len(documents.ledger)
     if documents.manifest is None or not documents.manifest.finished:
         return f"No proof: the job did not finish. Uninterrupted run: {state.weights_sha256}"
     ours = documents.manifest.weights_sha256

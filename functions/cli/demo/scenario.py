@@ -13,7 +13,7 @@ from vm_runtime.contract.job import Job
 
 JOB_ID = "digits"
 SCRIPT = "digits.py"
-ARGS = ("--epochs", "20")
+ARGS = ("--epochs", "30")
 ROOM_H = 24.0
 """From submission to deadline, hours."""
 POWER_W = 250.0
