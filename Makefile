@@ -46,6 +46,9 @@ lint: setup ## formatting, style, types, import direction, spelling
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
+bench: setup ## speed, printed beside its peers
+	PYTHONPATH=tests/support $(BIN)/python tests/bench/bench.py
+
 format: setup ## mend formatting and style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
