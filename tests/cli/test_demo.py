@@ -54,16 +54,16 @@ def test_history_decides_start_and_regions(tmp_path: Path) -> None:
     recorded = {
         zone: IntensityHistory(
             grid_zone=zone,
-            start=datetime(2024, 1, 1, tzinfo=UTC),
+            start=datetime(2022 if zone == "IT-NO" else 2024, 1, 1, tzinfo=UTC),
             gco2eq_per_kwh=np.full(hours, 100.0, dtype=np.float32),
         )
-        for zone, hours in (("DE", 500), ("ES", 480), ("GB", 500), ("NL", 500), ("CH", 10))
+        for zone, hours in (("DE", 500), ("ES", 480), ("GB", 500), ("NL", 500), ("IT-NO", 10))
     }
     start, regions = within(recorded, tmp_path)
     assert regions == ("europe-west3", "europe-southwest1", "europe-west2", "europe-west4")
     end = recorded["ES"].end
     assert end - timedelta(days=4) < start < end - timedelta(days=2)
-    del recorded["NL"]
+    del recorded["NL"], recorded["IT-NO"]
     with pytest.raises(InvalidInputError, match="at least 4 of the grid zones"):
         within(recorded, tmp_path)
 
