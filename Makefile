@@ -27,7 +27,9 @@ $(VENV)/.ready: pyproject.toml
 	else \
 	  $(BIN)/pip install --quiet "torch==$(TORCH)+cpu" 2>/dev/null \
 	  || { $(BIN)/pip install --quiet uv && \
-	       VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --torch-backend=cpu "torch==$(TORCH)"; }; \
+	       VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --torch-backend=cpu "torch==$(TORCH)"; } \
+	  || { echo "No CPU build of torch to be had: taking the default one, which may be large." && \
+	       $(BIN)/pip install --quiet "torch==$(TORCH)"; }; \
 	fi
 	@echo "Installing SmartScheduler and its tools ..."
 	$(BIN)/pip install --quiet --editable ".[dev]"

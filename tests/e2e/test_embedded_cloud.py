@@ -14,8 +14,6 @@ from functions.local.faults import Faults
 from vm_runtime.contract import object_names
 from vm_runtime.contract.ledger import VmLifetime
 
-pytestmark = pytest.mark.enable_socket
-
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
