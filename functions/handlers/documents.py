@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 from functions.errors import (
     InvalidInputError,
@@ -24,6 +25,9 @@ from vm_runtime.storage.port import (
 T = TypeVar("T")
 
 _STATE = "/state.json"
+
+_REMEMBERED = 1024
+"""Documents kept decoded: most looks find most of them unchanged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +56,10 @@ class Documents:
                 blob = self._store.read(name)
             except BlobNotFoundError:
                 return None
+        any_kind: Any = kind
         try:
             return Versioned(
-                document=decode(kind, blob.data, name=name), generation=blob.generation
+                document=_decoded(any_kind, blob.data, name), generation=blob.generation
             )
         except DocumentError as error:
             raise InvalidInputError(str(error)) from error
@@ -105,6 +110,12 @@ class Documents:
             for name in names
             if name.endswith(_STATE) and name.count("/") == object_names.JOBS.count("/") + 1
         ]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _decoded(kind: Any, data: bytes, name: str) -> Any:  # noqa: ANN401 - a document and its class
+    """Return the document in `data`; frozen, so the same bytes may give the same object."""
+    return decode(kind, data, name=name)
 
 
 @contextmanager
