@@ -104,6 +104,10 @@ FAMILIES: tuple[str, ...] = tuple(sorted(EVERYWHERE | _ONLY_IN.keys()))
 """All machine families of which it is known where they are."""
 
 
+MOST_WORK_H = 87_600.0
+"""More work than this in one job is a slip of the keyboard."""
+
+
 def region_of(compute_zone: str) -> Region:
     """Return the region of `compute_zone`.
 
@@ -186,6 +190,8 @@ def _machine_problems(job: Job) -> list[str]:
 
 
 def _work_problems(job: Job) -> list[str]:
+    if job.work_h is not None and job.work_h > MOST_WORK_H:
+        return [f"work_h: found {job.work_h:g} h, expected at most {MOST_WORK_H:g} h (ten years)"]
     if job.work_h is None or job.deadline is None or job.deadline <= job.submitted_at:
         return []
     room = job.deadline - job.submitted_at

@@ -47,7 +47,7 @@ def decode(kind: type[T], data: bytes, *, name: str) -> T:
     """
     try:
         raw = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"{name}: expected JSON, found {data[:60]!r} ({error}). Write it anew."
         raise DocumentError(message) from error
     if isinstance(raw, dict):
