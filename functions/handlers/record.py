@@ -45,8 +45,8 @@ def record_all(
 def _record(ports: Ports, grid_zone: str, now: datetime) -> IntensityHistory | LeftOut:
     trouble = "the source gave no hours"
     try:
-        _store(ports, grid_zone, ports.intensity.recent_hours(grid_zone, now))
-    except (IntensityUnavailableError, InvalidInputError) as error:
+        trouble = _store(ports, grid_zone, ports.intensity.recent_hours(grid_zone, now)) or trouble
+    except IntensityUnavailableError as error:
         trouble = str(error)
         _LOG.warning("%s: %s", grid_zone, error, extra={"grid_zone": grid_zone})
     hours = known_hours(ports, grid_zone, now - LOOKBACK, now)
@@ -59,23 +59,40 @@ def _record(ports: Ports, grid_zone: str, now: datetime) -> IntensityHistory | L
 def known_hours(
     ports: Ports, grid_zone: str, since: datetime, until: datetime
 ) -> list[IntensityHour]:
-    """Return the stored hours of a grid zone that start in `[since, until)`, ascending."""
-    documents = Documents(ports.store)
+    """Return the stored hours of a grid zone that start in `[since, until)`, ascending.
+
+    Only those of the present source: a series is never mixed. A day that cannot be read counts
+    as not known, and is named in the log: it must not keep all jobs from their plans.
+    """
     days = (until.date() - since.date()).days + 1
-    found = [
-        documents.peek(
-            IntensityDay,
-            object_names.intensity(grid_zone, since.date() + timedelta(days=number)),
-        )
-        for number in range(days)
+    found = [_day(ports, grid_zone, since.date() + timedelta(days=n)) for n in range(days)]
+    hours = [
+        hour
+        for day in found
+        if day is not None and day.source == ports.intensity.name
+        for hour in day.hours
     ]
-    hours = [hour for day in found if day is not None for hour in day.hours]
     return [hour for hour in hours if since <= hour.start < until]
 
 
-def _store(ports: Ports, grid_zone: str, hours: Iterable[IntensityHour]) -> None:
+def _day(ports: Ports, grid_zone: str, day: date) -> IntensityDay | None:
+    try:
+        return Documents(ports.store).peek(IntensityDay, object_names.intensity(grid_zone, day))
+    except InvalidInputError as error:
+        _LOG.error("%s", error, extra={"grid_zone": grid_zone})
+        return None
+
+
+def _store(ports: Ports, grid_zone: str, hours: Iterable[IntensityHour]) -> str:
+    """Store each day for itself; return what was wrong with some, empty if nothing was."""
+    trouble = ""
     for day, group in groupby(hours, key=lambda hour: hour.start.date()):
-        _store_day(ports, grid_zone, day, list(group))
+        try:
+            _store_day(ports, grid_zone, day, list(group))
+        except (IntensityUnavailableError, InvalidInputError) as error:
+            trouble = str(error)
+            _LOG.warning("%s: %s", grid_zone, error, extra={"grid_zone": grid_zone})
+    return trouble
 
 
 def _store_day(ports: Ports, grid_zone: str, day: date, hours: list[IntensityHour]) -> None:

@@ -10,7 +10,7 @@ from forecaster.series import Basis, IntensityHour
 from functions.domain.accounting.receipt import make_receipt
 from functions.domain.lifecycle.state import JobState, Phase
 from functions.domain.lifecycle.vm import Vm
-from functions.domain.regions import REGIONS
+from functions.domain.regions import REGIONS, check_job
 from functions.handlers.documents import Documents
 from functions.handlers.record import known_hours
 from functions.ports import Ports
@@ -38,6 +38,8 @@ def settle_job(ports: Ports, state: JobState, vms: Sequence[Vm]) -> bool:
         return False
     documents = Documents(ports.store)
     job = documents.get(Job, object_names.job(state.job_id))
+    if any(region not in REGIONS for region in job.allowed_regions):
+        check_job(job)  # Edited by hand since it was submitted: says what to mend.
     manifest = _final_manifest(documents, state.job_id)
     now = ports.clock.now()
     receipt = make_receipt(

@@ -1,15 +1,18 @@
 """Puts a new job into the bucket, complete or not at all, and has it planned."""
 
+import logging
 from collections.abc import Mapping
 
 from functions.domain.lifecycle.state import JobState
 from functions.domain.regions import check_job
-from functions.errors import InvalidInputError
+from functions.errors import InvalidInputError, TransientError
 from functions.handlers.documents import Documents
 from functions.ports import Alarm
 from vm_runtime.contract import object_names
 from vm_runtime.contract.job import Job
 from vm_runtime.storage.port import BlobStore
+
+_LOG = logging.getLogger(__name__)
 
 
 def submit(store: BlobStore, alarm: Alarm, job: Job, source: Mapping[str, bytes]) -> None:
@@ -41,4 +44,8 @@ def submit(store: BlobStore, alarm: Alarm, job: Job, source: Mapping[str, bytes]
     for name, data in source.items():
         store.write(object_names.source_folder(job.job_id) + name, data)
     documents.create(object_names.state(job.job_id), JobState(job_id=job.job_id))
-    alarm.tick_now()
+    try:
+        alarm.tick_now()
+    except TransientError as error:
+        # The job is in: the next full hour plans it, and a second try would find its id taken.
+        _LOG.warning("%s: planned at the next full hour, not now (%s)", job.job_id, error)

@@ -9,7 +9,12 @@ from functions.domain.lifecycle.state import JobState
 from functions.domain.lifecycle.timing import Timing
 from functions.domain.plan.document import Plan
 from functions.domain.regions import GRID_ZONES
-from functions.errors import IntensityUnavailableError, PermanentError, TransientError
+from functions.errors import (
+    IntensityUnavailableError,
+    InvalidInputError,
+    PermanentError,
+    TransientError,
+)
 from functions.handlers.documents import Documents
 from functions.handlers.planning import plan_job
 from functions.handlers.record import record_all
@@ -64,6 +69,9 @@ def tick(ports: Ports, timing: Timing) -> TickResult:
         except (PermanentError, TransientError) as error:
             failed += 1
             _LOG.error("%s", error, extra={"job_id": job_id})
+        except Exception:  # noqa: BLE001 - nor must our own mistake keep the others from theirs
+            failed += 1
+            _LOG.exception("job %s could not be planned or settled", job_id)
     _aim(ports, timing, plans, now)
     return TickResult(origin=origin, planned=len(plans), settled=settled, failed=failed)
 
@@ -74,11 +82,11 @@ def _horizon_h(documents: Documents, job_ids: list[str], origin: datetime) -> in
     for job_id in job_ids:
         try:
             state = documents.get(JobState, object_names.state(job_id))
-            job = documents.get(Job, object_names.job(job_id))
-        except PermanentError:
+            deadline = documents.get(Job, object_names.job(job_id)).effective_deadline
+        except (PermanentError, OverflowError):
             continue  # `tick` names it when it comes to this job.
-        if not state.phase.is_final and job.effective_deadline is not None:
-            longest = max(longest, job.effective_deadline - origin)
+        if not state.phase.is_final and deadline is not None:
+            longest = max(longest, deadline - origin)
     return min(LONGEST_HORIZON_H, -(-int(longest.total_seconds()) // 3600))
 
 
@@ -90,9 +98,14 @@ def make_forecast(ports: Ports, origin: datetime, horizon_h: int) -> Forecast:
     """
     documents = Documents(ports.store)
     name = object_names.forecast(origin)
-    found = documents.peek(Forecast, name)
-    if found is not None and found.horizon_h >= horizon_h:
-        return found
+    is_readable = True
+    try:
+        found = documents.peek(Forecast, name)
+        if found is not None and found.horizon_h >= horizon_h:
+            return found
+    except InvalidInputError as error:
+        is_readable = False
+        _LOG.error("%s A new forecast is used and not stored.", error)
     histories, missing = record_all(ports, GRID_ZONES, origin)
     if not histories:
         reasons = "; ".join(f"{each.grid_zone}: {each.reason}" for each in missing)
@@ -101,7 +114,8 @@ def make_forecast(ports: Ports, origin: datetime, horizon_h: int) -> Forecast:
         histories, origin, horizon_h=horizon_h, source=ports.intensity.name
     )
     forecast = replace(forecast, left_out=(*forecast.left_out, *missing))
-    documents.write(name, forecast)
+    if is_readable:
+        documents.write(name, forecast)
     for each in forecast.left_out:
         _LOG.warning("no forecast for %s: %s", each.grid_zone, each.reason)
     return forecast
