@@ -16,9 +16,10 @@ from functions.handlers.documents import Documents
 from functions.ports import Ports
 from functions.wire import WakeUp, WakeUpKind
 from vm_runtime.contract import object_names
+from vm_runtime.contract.checkpoint import Latest
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.lease import Lease
-from vm_runtime.contract.progress import Progress
+from vm_runtime.contract.progress import Progress, RunState
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,7 +76,11 @@ def _put_in_force(documents: Documents, plan: Plan) -> int:
 def _make(ports: Ports, forecast: Forecast, job: Job, state: JobState, vms: Sequence[Vm]) -> Plan:
     documents = Documents(ports.store)
     now = ports.clock.now()
-    progress = documents.peek(Progress, object_names.progress(job.job_id))
+    progress = _true_progress(
+        documents.peek(Progress, object_names.progress(job.job_id)),
+        documents.peek(Latest, object_names.latest(job.job_id)),
+        vms,
+    )
     lease = documents.peek(Lease, object_names.lease(job.job_id))
     return make_plan(
         job,
@@ -85,6 +90,20 @@ def _make(ports: Ports, forecast: Forecast, job: Job, state: JobState, vms: Sequ
         running_in=_running_in(job, lease, vms, now),
         blocked=tuple(block.place for block in state.blocked if now < block.until),
     )
+
+
+def _true_progress(
+    progress: Progress | None, latest: Latest | None, vms: Sequence[Vm]
+) -> Progress | None:
+    """Return the report as far as it is true: only what is committed outlives the reporter."""
+    if progress is None:
+        return None
+    step = latest.step if latest is not None else 0
+    if progress.state is RunState.FINISHED and not (latest is not None and latest.finished):
+        progress = replace(progress, state=RunState.STOPPED, steps_done=step)
+    if not any(vm.name == progress.vm and vm.is_alive for vm in vms):
+        progress = replace(progress, steps_done=min(progress.steps_done, step))
+    return progress
 
 
 def _running_in(job: Job, lease: Lease | None, vms: Sequence[Vm], now: datetime) -> str | None:

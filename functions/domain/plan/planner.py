@@ -143,9 +143,14 @@ def _task(  # noqa: PLR0913 - as above
         ),
         running=running[0] if running else None,
         running_in=running_in,
-        work=None if work_left_h is None else ceil(work_left_h * HOUR_MIN - _SLACK_MIN),
+        work=None if work_left_h is None else _whole_minutes(work_left_h),
         deadline=job.effective_deadline,
     )
+
+
+def _whole_minutes(work_h: float) -> int:
+    """Round up: however little is left, it needs a minute, or nothing would ever do it."""
+    return max(ceil(work_h * HOUR_MIN - _SLACK_MIN), 1 if work_h > 0 else 0)
 
 
 def _choose(task: _Task) -> _Choice:
