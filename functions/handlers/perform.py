@@ -1,6 +1,9 @@
 """Carries one action out. Every effect may be repeated; a crash between two is mended later."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from math import ceil
 from typing import assert_never
 from uuid import UUID, uuid5
@@ -16,11 +19,13 @@ from functions.domain.lifecycle.actions import (
     SetIntervalEnd,
     StopByForce,
 )
-from functions.domain.lifecycle.making import give_up
+from functions.domain.lifecycle.decide import stop_overdue
+from functions.domain.lifecycle.making import RUN_MARGIN, give_up
 from functions.domain.lifecycle.observation import Observation
-from functions.domain.lifecycle.running import RUN_MARGIN
-from functions.domain.lifecycle.state import JobState, Target
+from functions.domain.lifecycle.state import JobState, Phase, Target
+from functions.domain.lifecycle.timing import Timing
 from functions.domain.lifecycle.vm import Vm, VmSpec
+from functions.errors import PermissionDeniedError
 from functions.handlers.documents import Documents
 from functions.handlers.observe import Sighting
 from functions.ports import Ports
@@ -28,17 +33,48 @@ from vm_runtime.contract import object_names
 from vm_runtime.contract.instance import MANAGED_BY, Attribute, Label
 from vm_runtime.contract.ledger import VmLifetime
 
+_LOG = logging.getLogger(__name__)
+
 _NAMESPACE = UUID("6f1d2f0e-5d0c-4f5e-9a57-3d6f0c1b7a11")
-"""Of request ids: the same job, incarnation, verb and attempt give the same id."""
+"""Of request ids: the same VM (job and incarnation), verb and attempt give the same id."""
+
+LONGEST_RUN = timedelta(days=120)
+"""What Compute Engine takes as `max_run_duration` at most."""
 
 
 def perform(ports: Ports, sighting: Sighting, action: Action) -> bool:
     """Do it; return whether the next look should follow at once.
 
+    A missing right fails the job, with the message that says which (design 6).
+
     Raises:
         StaleStateError: somebody else changed the state first; look again.
         TransientError: a service did not answer; the effect may or may not have happened.
+        PermissionDeniedError: a right is missing, and the job is already over.
     """
+    seen = sighting.seen
+    try:
+        return _do(ports, sighting, action)
+    except PermissionDeniedError as error:
+        if seen.state.phase.is_final:
+            raise
+        reason = f"{type(action).__name__}: {error}"
+        _LOG.error("%s", reason, extra={"job_id": seen.job.job_id})
+        close = Close(owner=action.owner, phase=Phase.FAILED, reason=reason)
+        return _save(ports, sighting, transitions.closed(seen, close))
+
+
+def stop_overdue_vms(ports: Ports, timing: Timing, vms: Sequence[Vm]) -> None:
+    """Stop what is up too long, of a job whose documents cannot be read or are gone."""
+    now = ports.clock.now()
+    for vm in vms:
+        action = stop_overdue(now, timing, [vm])
+        if action is not None:
+            _LOG.warning("StopByForce: %s", action.reason, extra={"job_id": vm.job_id})
+            ports.fleet.stop(vm, request_id=_request_id(now, timing, vm.name, "stop"))
+
+
+def _do(ports: Ports, sighting: Sighting, action: Action) -> bool:
     seen = sighting.seen
     match action:
         case Reserve():
@@ -52,11 +88,14 @@ def perform(ports: Ports, sighting: Sighting, action: Action) -> bool:
         case Delete():
             again = _delete(ports, sighting, action)
         case SetIntervalEnd():
-            request_id = _request_id(seen, action.vm, f"interval-end-{action.end.isoformat()}")
+            verb = f"interval-end-{action.vm.interval_end.isoformat()}-{action.end.isoformat()}"
+            request_id = _request_id(seen.now, seen.timing, action.vm.name, verb)
             ports.fleet.set_interval_end(action.vm, action.end, request_id=request_id)
             again = False  # The VM needs a while; the heartbeat looks again.
         case StopByForce():
-            ports.fleet.stop(action.vm, request_id=_request_id(seen, action.vm, "stop"))
+            ports.fleet.stop(
+                action.vm, request_id=_request_id(seen.now, seen.timing, action.vm.name, "stop")
+            )
             again = False
         case _:
             assert_never(action)
@@ -72,7 +111,7 @@ def _save(ports: Ports, sighting: Sighting, state: JobState) -> bool:
 
 def _insert(ports: Ports, sighting: Sighting, action: Insert) -> bool:
     seen, target = sighting.seen, action.target
-    request_id = _request_id(seen, target, "insert")
+    request_id = _request_id(seen.now, seen.timing, target.vm, "insert")
     operation = ports.fleet.insert(_spec(ports, seen, target), request_id=request_id)
     if operation.done and operation.failure is not None:
         return perform(ports, sighting, give_up(seen, target, operation))
@@ -89,7 +128,8 @@ def _delete(ports: Ports, sighting: Sighting, action: Delete) -> bool:
         incarnation=vm.incarnation,
         compute_zone=vm.compute_zone,
         created_at=vm.created_at,
-        terminated_at=vm.terminated_at or seen.now,
+        # Not known: it was down by now, and by the time at which Compute Engine stops it.
+        terminated_at=vm.terminated_at or max(vm.created_at, min(seen.now, vm.run_until)),
     )
     name = object_names.vm_lifetime(vm.job_id, vm.incarnation)
     Documents(ports.store).create(name, lifetime)
@@ -97,13 +137,13 @@ def _delete(ports: Ports, sighting: Sighting, action: Delete) -> bool:
     is_news = state != seen.state
     if is_news:
         _save(ports, sighting, state)
-    ports.fleet.delete(vm, request_id=_request_id(seen, vm, "delete"))
+    ports.fleet.delete(vm, request_id=_request_id(seen.now, seen.timing, vm.name, "delete"))
     return is_news
 
 
 def _spec(ports: Ports, seen: Observation, target: Target) -> VmSpec:
     latest_end = max(target.interval_end, seen.job.effective_deadline or target.interval_end)
-    longest = latest_end + RUN_MARGIN - seen.now
+    longest = min(latest_end - seen.now + RUN_MARGIN, LONGEST_RUN)
     return VmSpec(
         name=target.vm,
         compute_zone=target.compute_zone,
@@ -127,10 +167,10 @@ def _spec(ports: Ports, seen: Observation, target: Target) -> VmSpec:
     )
 
 
-def _request_id(seen: Observation, vm: Vm | Target, verb: str) -> str:
+def _request_id(now: datetime, timing: Timing, vm: str, verb: str) -> str:
     """Return the same id for the same attempt; a new attempt every force_stop_after_s.
 
     Compute Engine answers a repeated id with the first result, even if that was a failure.
     """
-    attempt = int(seen.now.timestamp() // seen.timing.force_stop_after_s)
-    return str(uuid5(_NAMESPACE, f"{seen.job.job_id}/{vm.incarnation}/{verb}/{attempt}"))
+    attempt = int(now.timestamp() // timing.force_stop_after_s)
+    return str(uuid5(_NAMESPACE, f"{vm}/{verb}/{attempt}"))

@@ -11,7 +11,7 @@ from functions.domain.lifecycle.vm import Vm
 from functions.errors import PermanentError, StaleStateError, TransientError
 from functions.handlers.documents import Documents
 from functions.handlers.observe import observe
-from functions.handlers.perform import perform
+from functions.handlers.perform import perform, stop_overdue_vms
 from functions.ports import Ports
 from functions.wire import WakeUp, WakeUpKind
 
@@ -30,7 +30,7 @@ def reconcile(ports: Ports, timing: Timing, owner: Owner, message: WakeUp) -> No
         TransientError: some job could not be brought on; the message must come again.
     """
     vms = ports.fleet.list()
-    job_ids = [message.job_id] if message.job_id else Documents(ports.store).job_ids()
+    job_ids = [message.job_id] if message.job_id else _all_job_ids(ports, vms)
     look = _Look(ports=ports, timing=timing, owner=owner, seq=message.seq)
     postponed: list[TransientError] = []
     for job_id in job_ids:
@@ -41,8 +41,15 @@ def reconcile(ports: Ports, timing: Timing, owner: Owner, message: WakeUp) -> No
         except TransientError as error:
             _LOG.warning("%s", error, extra={"job_id": job_id, "owner": owner})
             postponed.append(error)
+        except Exception:  # noqa: BLE001 - nor must our own mistake keep the others from theirs
+            _LOG.exception("job %s: no step could be taken", job_id)
     if postponed:
         raise TransientError(f"{len(postponed)} of {len(job_ids)} jobs: {postponed[0]}")
+
+
+def _all_job_ids(ports: Ports, vms: Sequence[Vm]) -> list[str]:
+    """Also those whose documents are gone while a VM is left."""
+    return sorted({*Documents(ports.store).job_ids(), *(vm.job_id for vm in vms)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +78,15 @@ class _Look:
 
     def _step(self, job_id: str, vms: Sequence[Vm]) -> bool:
         """Take at most one step; return whether the next look should follow at once."""
-        sighting = observe(self.ports, self.timing, job_id, vms)
         extra = {"job_id": job_id, "owner": self.owner}
+        try:
+            sighting = observe(self.ports, self.timing, job_id, vms)
+        except PermanentError:
+            self._guard(job_id, vms)
+            raise
         if sighting is None:
             _LOG.warning("no such job: %s", job_id, extra=extra)
+            self._guard(job_id, vms)
             return False
         if self.seq is not None and self.seq < sighting.seen.state.seq:
             return False
@@ -83,3 +95,8 @@ class _Look:
             return False
         _LOG.info("%s: %s", type(action).__name__, action.reason, extra=extra)
         return perform(self.ports, sighting, action)
+
+    def _guard(self, job_id: str, vms: Sequence[Vm]) -> None:
+        """Let no VM burn on though its job cannot be read (promise 4)."""
+        if self.owner is Owner.STOP_VM:
+            stop_overdue_vms(self.ports, self.timing, [vm for vm in vms if vm.job_id == job_id])

@@ -420,3 +420,73 @@ def test_an_operation_that_never_ends_is_given_up() -> None:
     action = decided(seen(state=state, operation=operation), DropTarget, Owner.START_VM)
 
     assert action.block is not None
+
+
+def test_a_vm_that_is_already_in_the_next_best_place_goes_on() -> None:
+    """The next interval's place is full and its fallback is here: no other VM is made."""
+    going = plan(
+        interval(NOON, NOON + 2 * HOUR, DE, FI),
+        interval(NOON + 2 * HOUR, NOON + 3 * HOUR, FR, DE),
+    )
+    full = Block(place="europe-west9", until=NOON + 5 * HOUR, reason="full")
+    state = JobState(job_id="digits", incarnation=1, blocked=(full,))
+
+    action = decided(
+        seen(vm(), plan=going, state=state, lease=LEASE, now=NOON + 118 * MINUTE),
+        SetIntervalEnd,
+        Owner.START_VM,
+    )
+
+    assert action.end == NOON + 3 * HOUR
+
+
+def test_a_vm_that_must_end_soon_anyway_does_not_keep_its_successor_away() -> None:
+    """Compute Engine would stop it: another one is made for the next interval."""
+    going = plan(
+        interval(NOON, NOON + 2 * HOUR, DE, FI),
+        interval(NOON + 2 * HOUR, NOON + 3 * HOUR, FR, DE),
+    )
+    full = Block(place="europe-west9", until=NOON + 5 * HOUR, reason="full")
+    state = JobState(job_id="digits", incarnation=1, blocked=(full,))
+    bound = vm(run_until=NOON + 2 * HOUR + 15 * MINUTE)
+
+    action = decided(
+        seen(bound, plan=going, state=state, lease=LEASE, now=NOON + 118 * MINUTE),
+        Reserve,
+        Owner.MOVE_VM,
+    )
+
+    assert action.compute_zone == DE
+
+
+def test_an_extension_comes_before_any_stop() -> None:
+    """The plan stays after all: a source that ends in a minute cannot wait for the heartbeat."""
+    stays = plan(interval(NOON, NOON + 4 * HOUR, DE))
+    source, successor = vm(1, DE, interval_end=NOON + 2 * MINUTE), vm(2, FR)
+
+    first = decided(
+        seen(source, successor, plan=stays, now=NOON + MINUTE), SetIntervalEnd, Owner.START_VM
+    )
+    assert (first.vm, first.end) == (source, NOON + 4 * HOUR)
+    extended = replace(source, interval_end=first.end)
+    second = decided(
+        seen(extended, successor, plan=stays, now=NOON + MINUTE), SetIntervalEnd, Owner.STOP_VM
+    )
+    assert second.vm is successor
+
+
+def test_a_job_that_fails_without_a_word_still_says_where_to_look() -> None:
+    """A final phase always tells a person something."""
+    mute = progress(RunState.FAILED, failures_in_a_row=3)
+
+    assert decided(seen(progress=mute), Close, Owner.STOP_VM).reason
+
+
+def test_a_vm_that_was_made_and_is_gone_counts_as_a_try() -> None:
+    """Its name may be taken, or the list lag behind: without a wait it would loop."""
+    state = JobState(job_id="digits", incarnation=1, target=target(operation="op"))
+    operation = Operation(name="op", compute_zone=DE, done=True)
+
+    action = decided(seen(state=state, operation=operation), DropTarget, Owner.START_VM)
+
+    assert action.is_fruitless

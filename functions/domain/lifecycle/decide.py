@@ -5,8 +5,8 @@ is down (booking it decides how long the next VM has to wait), then what is miss
 that runs trains on meanwhile, and is only then told of the new plan.
 """
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from functions.domain.lifecycle import making, running
 from functions.domain.lifecycle.actions import (
@@ -19,7 +19,8 @@ from functions.domain.lifecycle.actions import (
 )
 from functions.domain.lifecycle.observation import Observation
 from functions.domain.lifecycle.state import Phase, Purpose
-from functions.domain.lifecycle.vm import VmStatus
+from functions.domain.lifecycle.timing import Timing
+from functions.domain.lifecycle.vm import Vm, VmStatus
 
 
 def decide(seen: Observation) -> Action | None:
@@ -51,7 +52,8 @@ def _close(seen: Observation) -> Action | None:
         return Close(owner=Owner.STOP_VM, phase=Phase.FINISHED, reason="training is complete")
     if seen.has_failed_for_good:
         message = seen.progress.message if seen.progress else ""
-        return Close(owner=Owner.STOP_VM, phase=Phase.FAILED, reason=message)
+        reason = message or f"the script failed {seen.job.max_failures} times; see the VM's log"
+        return Close(owner=Owner.STOP_VM, phase=Phase.FAILED, reason=reason)
     if seen.state.fruitless_vms >= seen.timing.max_fruitless_vms and not seen.alive:
         reason = (
             f"{seen.state.fruitless_vms} VMs in a row made no new checkpoint. Look at the VM's"
@@ -62,16 +64,26 @@ def _close(seen: Observation) -> Action | None:
     return None
 
 
-def _end_what_burns_on(seen: Observation) -> Action | None:
-    grace = timedelta(seconds=seen.timing.force_stop_after_s)
-    for vm in seen.vms:
-        if vm.status is VmStatus.TERMINATED or vm.status is VmStatus.STOPPING:
-            continue
-        if seen.now > vm.interval_end + grace:
-            late_s = (seen.now - vm.interval_end).total_seconds()
+def stop_overdue(now: datetime, timing: Timing, vms: Sequence[Vm]) -> StopByForce | None:
+    """Return the stop of a VM that is up too long after its interval's end, if there is one.
+
+    It needs no document of the job: it holds even if those are gone or cannot be read.
+    """
+    grace = timedelta(seconds=timing.force_stop_after_s)
+    for vm in vms:
+        if vm.is_alive and now > vm.interval_end + grace:
+            late_s = (now - vm.interval_end).total_seconds()
             reason = f"still up {late_s:.0f} s after its interval's end"
             return StopByForce(owner=Owner.STOP_VM, vm=vm, reason=reason)
-        if seen.is_silent(vm):
+    return None
+
+
+def _end_what_burns_on(seen: Observation) -> Action | None:
+    overdue = stop_overdue(seen.now, seen.timing, seen.vms)
+    if overdue is not None:
+        return overdue
+    for vm in seen.vms:
+        if vm.is_alive and seen.is_silent(vm):
             reason = f"no report and no lease for more than {seen.timing.silence_s:.0f} s"
             return StopByForce(owner=Owner.STOP_VM, vm=vm, reason=reason)
     return None

@@ -17,6 +17,9 @@ from functions.domain.lifecycle.vm import FailureKind, Operation, Vm
 from functions.domain.plan.document import PlannedInterval
 from functions.domain.regions import region_of, zones_with_machine
 
+RUN_MARGIN = timedelta(minutes=15)
+"""From a VM's last possible interval's end until Compute Engine stops it (promise 4)."""
+
 
 def settle_pending(seen: Observation) -> Action | None:
     """Bring a reserved VM into being, or give it up."""
@@ -55,7 +58,9 @@ def give_up(seen: Observation, target: Target, operation: Operation) -> DropTarg
     """Return what to do about a reserved VM whose operation is done without a VM to show."""
     owner = OWNER_OF[target.purpose]
     if operation.failure is None:
-        return DropTarget(owner=owner, block=None, reason="it was made and is gone")
+        # Made and gone, or its name is somebody else's: it counts as a try, lest it loop.
+        reason = f"{target.vm} was made and is gone, or its name is taken"
+        return DropTarget(owner=owner, block=None, reason=reason, is_fruitless=True)
     reason = f"{operation.failure} in {target.compute_zone}: {operation.message}"
     if operation.failure is FailureKind.DENIED:
         return Close(owner=Owner.STOP_VM, phase=Phase.FAILED, reason=reason)
@@ -141,7 +146,17 @@ def _is_served(seen: Observation, interval: PlannedInterval) -> bool:
 
 
 def _stays_for(seen: Observation, vm: Vm, interval: PlannedInterval) -> bool:
-    """A VM that is told to stop before the interval begins does not serve it."""
-    return serves(seen, vm.compute_zone, interval) and vm.interval_end > max(
-        seen.now, interval.start
+    """A VM that is told to stop before the interval begins does not serve it.
+
+    Unless it runs until then and can be told to go on: that is cheaper than another one.
+    """
+    if not serves(seen, vm.compute_zone, interval):
+        return False
+    goes_on = (
+        seen.current is not None
+        and seen.current.end == interval.start
+        and vm.interval_end > seen.now
+        and serves(seen, vm.compute_zone, seen.current)
+        and vm.run_until - RUN_MARGIN > interval.start
     )
+    return goes_on or vm.interval_end > max(seen.now, interval.start)

@@ -1,15 +1,12 @@
 """The part of `decide` that steers VMs which run: extend, cut short, hand over. Pure."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from functions.domain.lifecycle.actions import Action, Owner, SetIntervalEnd
-from functions.domain.lifecycle.making import free_zone, serves
+from functions.domain.lifecycle.making import RUN_MARGIN, free_zone, serves
 from functions.domain.lifecycle.observation import Observation
 from functions.domain.lifecycle.vm import Vm, VmStatus
 from functions.domain.plan.document import PlannedInterval
-
-RUN_MARGIN = timedelta(minutes=15)
-"""From a VM's last possible interval's end until Compute Engine stops it (promise 4)."""
 
 
 def hand_over(seen: Observation) -> Action | None:
@@ -34,14 +31,17 @@ def follow_plan(seen: Observation) -> Action | None:
     """Make each running VM's interval end what the plan says."""
     if seen.state.phase.is_final:
         return None
-    for vm in seen.alive:
-        if vm.interval_end <= seen.now:
-            continue  # It was told to stop and is stopping; it cannot be called back.
-        interval = _interval_for(seen, vm)
-        action = _stop_unless_needed(seen, vm) if interval is None else _retime(seen, vm, interval)
-        if action is not None:
-            return action
-    return None
+    # One that was told to stop is stopping and cannot be called back.
+    vms = [vm for vm in seen.alive if vm.interval_end > seen.now]
+    actions = [action for vm in vms if (action := _steer(seen, vm)) is not None]
+    # So to extend one that is about to stop is more urgent than to stop one too late.
+    actions.sort(key=lambda action: action.end <= action.vm.interval_end)
+    return actions[0] if actions else None
+
+
+def _steer(seen: Observation, vm: Vm) -> SetIntervalEnd | None:
+    interval = _interval_for(seen, vm)
+    return _stop_unless_needed(seen, vm) if interval is None else _retime(seen, vm, interval)
 
 
 def _interval_for(seen: Observation, vm: Vm) -> PlannedInterval | None:
@@ -51,7 +51,7 @@ def _interval_for(seen: Observation, vm: Vm) -> PlannedInterval | None:
     return None
 
 
-def _retime(seen: Observation, vm: Vm, interval: PlannedInterval) -> Action | None:
+def _retime(seen: Observation, vm: Vm, interval: PlannedInterval) -> SetIntervalEnd | None:
     if _newer_serves(seen, vm, interval):
         return None
     # What Compute Engine would cut off without a checkpoint is left to the next VM.
@@ -75,16 +75,17 @@ def _newer_serves(seen: Observation, vm: Vm, interval: PlannedInterval) -> bool:
 
 
 def _end_for(seen: Observation, vm: Vm, interval: PlannedInterval) -> datetime:
-    """The interval's end; the next one's if that has no capacity anywhere: the VM stays."""
+    """The interval's end; the next one's if the VM is right for that too, or none else can be."""
     following = seen.upcoming
     if following is None or following.start != interval.end:
         return interval.end
-    if serves(seen, vm.compute_zone, following) or free_zone(seen, following) is not None:
+    is_next_place = serves(seen, vm.compute_zone, following)
+    if not is_next_place and free_zone(seen, following) is not None:
         return interval.end
     return following.end
 
 
-def _stop_unless_needed(seen: Observation, vm: Vm) -> Action | None:
+def _stop_unless_needed(seen: Observation, vm: Vm) -> SetIntervalEnd | None:
     """A VM in the wrong place trains on until its successor is up; if none is due it stops."""
     wanted = seen.current or seen.upcoming
     if wanted is None:

@@ -33,10 +33,13 @@ def reserved(seen: Observation, action: Reserve) -> JobState:
 
 def dropped(seen: Observation, action: DropTarget) -> JobState:
     """Forget the reserved VM; remember the blocked place."""
-    state = replace(seen.state, target=None, message=action.reason)
+    state = replace(seen.state, target=None)
+    if state.phase.is_final:
+        return state  # Its message says why it is over, and what to do.
+    state = replace(state, message=action.reason)
     if action.block is not None:
         state = replace(state, blocked=(*state.blocked, action.block))
-    return _one_more_fruitless(seen, state) if action.is_fruitless else state
+    return _judged(seen, state) if action.is_fruitless else state
 
 
 def removed(seen: Observation, vm: Vm) -> JobState:
@@ -44,15 +47,30 @@ def removed(seen: Observation, vm: Vm) -> JobState:
     state = seen.state
     if state.target is None or state.target.incarnation != vm.incarnation:
         return state
+    had_a_chance = _had_a_chance(seen, state.target, vm)
     state = replace(state, target=None)
-    if seen.step > state.step_at_reservation:
-        return replace(state, fruitless_vms=0, not_before=None, message="")
-    return _one_more_fruitless(seen, state)
+    return _judged(seen, state) if had_a_chance and not state.phase.is_final else state
 
 
 def closed(seen: Observation, action: Close) -> JobState:
     """Enter a final phase."""
     return replace(seen.state, phase=action.phase, message=action.reason, closed_at=seen.now)
+
+
+def _had_a_chance(seen: Observation, target: Target, vm: Vm) -> bool:
+    """Whether it was free to train at all: a new plan may have called it off before."""
+    start = max(target.interval_start, vm.created_at)
+    was_called_off = vm.interval_end < target.interval_end
+    return not was_called_off or (vm.interval_end - start).total_seconds() > (
+        seen.job.start_overhead_s
+    )
+
+
+def _judged(seen: Observation, state: JobState) -> JobState:
+    """Judge the newest VM, now gone, by what is committed since it was reserved."""
+    if seen.step > state.step_at_reservation:
+        return replace(state, fruitless_vms=0, not_before=None, message="")
+    return _one_more_fruitless(seen, state)
 
 
 def _one_more_fruitless(seen: Observation, state: JobState) -> JobState:
