@@ -8,10 +8,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from fake_fleet import FakeFleet
 from memory_blobs import MemoryBlobStore
-from simulated_clock import SimulatedClock
+from simulated_clock import SimulatedClock, SkewedClock
 from simulated_guest import Guest
 
 from forecaster.series import Forecast, IntensityHistory, IntensityHour, Method, ZoneForecast
@@ -20,7 +21,7 @@ from functions.domain.lifecycle.state import JobState
 from functions.domain.lifecycle.timing import Timing
 from functions.domain.lifecycle.vm import VmStatus
 from functions.domain.regions import GRID_ZONES
-from functions.errors import TransientError
+from functions.errors import TransientError, UnavailableError
 from functions.handlers.documents import Documents
 from functions.handlers.reconcile import reconcile
 from functions.handlers.submit import submit
@@ -30,13 +31,14 @@ from functions.wire import WakeUp, WakeUpKind
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import Latest
 from vm_runtime.contract.job import Job
+from vm_runtime.storage.port import StorageUnavailableError
 
 TURN_S = 60.0
 LONGEST_OVERRUN = timedelta(minutes=15)
 """Promise 4."""
 
 
-class CrashError(Exception):
+class CrashError(BaseException):
     """A function died here; nothing catches it but the bus."""
 
 
@@ -54,6 +56,18 @@ class Chaos:
     """Chance per effect of a function to die just before or just after it."""
     crash_at: int | None = None
     """Die at exactly this effect (counted over the whole run), once."""
+    unavailable: float = 0.0
+    """Chance per call of a function that the service does not answer, done or not."""
+    outage: float = 0.0
+    """Chance per turn that the control plane goes away for up to three hours."""
+    deleted: float = 0.0
+    """Chance per VM and turn that a person deletes it."""
+    refused: float = 0.0
+    """Chance per insert that its operation fails for an unknown reason."""
+    stale: float = 0.0
+    """Chance per message that a copy of it comes again hours or days later."""
+    skew_s: float = 0.0
+    """How far the VMs' clocks may be off, seconds either way."""
 
 
 class Grid:
@@ -110,7 +124,7 @@ class Grid:
         return Forecast(origin=origin, zones=tuple(zones), model_version="waves", source=source)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Delivery:
     due: datetime
     owner: Owner
@@ -144,16 +158,22 @@ class World:
         self.latest_steps: dict[str, int] = {}
         self.next_tick = self.next_heartbeat = self.clock.now()
         self.history: list[str] = []
+        self.outage_until = self.clock.now()
+        self._fragile = Fragile(self)
 
-    @property
+    @cached_property
     def ports(self) -> Ports:
         """The world as the handlers see it."""
-        fragile = Fragile(self)
+        fragile = self._fragile
         return Ports(
-            store=fragile.wrap(self.store, ("write", "delete")),
-            fleet=fragile.wrap(self.fleet, ("insert", "stop", "delete", "set_interval_end")),
+            store=fragile.wrap(self.store, ("write", "delete"), ("read", "list")),
+            fleet=fragile.wrap(
+                self.fleet,
+                ("insert", "stop", "delete", "set_interval_end"),
+                ("list", "operation"),
+            ),
             publisher=fragile.wrap(self, ("publish",)),
-            alarm=self,
+            alarm=fragile.wrap(self, (), ("aim_boundary",)),
             intensity=self.grid,
             forecaster=self.grid,
             clock=self.clock,
@@ -172,6 +192,9 @@ class World:
             copies = 2 if self.random.random() < self.chaos.duplicate else 1
             for _ in range(copies):
                 late = timedelta(seconds=self.random.uniform(0, self.chaos.delay_s))
+                self.backlog.append(_Delivery(self.clock.now() + late, owner, message))
+            if self.chaos.stale and self.random.random() < self.chaos.stale:
+                late = timedelta(hours=self.random.uniform(1, 48))
                 self.backlog.append(_Delivery(self.clock.now() + late, owner, message))
 
     def aim_boundary(self, at: datetime) -> None:
@@ -196,7 +219,8 @@ class World:
         self.clock.advance(TURN_S)
         self.fleet.settle()
         self._run_guests()
-        if not self.is_control_plane_down:
+        self._make_trouble()
+        if not self.is_control_plane_down and self.clock.now() >= self.outage_until:
             self._run_schedule()
             self._deliver()
         self._check_promises()
@@ -217,11 +241,23 @@ class World:
                 continue
             if name not in self.guests:
                 total = self.steps_total[vm.job_id]
-                self.guests[name] = Guest(self.store, self.clock, self.fleet.specs[name], total)
+                skew_s = self.random.uniform(-self.chaos.skew_s, self.chaos.skew_s)
+                clock = SkewedClock(self.clock, skew_s) if skew_s else self.clock
+                self.guests[name] = Guest(self.store, clock, self.fleet.specs[name], total)
             is_gone = self.random.random() < self.chaos.preempt
             if is_gone or not self.guests[name].turn(vm, TURN_S):
                 self._drop_guest(name)
                 self.fleet.power_off(name)
+
+    def _make_trouble(self) -> None:
+        chaos = self.chaos
+        if chaos.outage and self.random.random() < chaos.outage:
+            self.outage_until = self.clock.now() + timedelta(hours=self.random.uniform(0, 3))
+        if chaos.refused:
+            self.fleet.faults.refused = self.random.random() < chaos.refused
+        for vm in list(self.fleet.vms.values()) if chaos.deleted else ():
+            if self.random.random() < chaos.deleted:
+                self.fleet.delete(vm, request_id="by hand")
 
     def _drop_guest(self, name: str) -> None:
         self.guests.pop(name, None)
@@ -243,10 +279,10 @@ class World:
             due = [each for each in self.backlog if each.due <= self.clock.now()]
             if not due:
                 return
+            self.backlog = [each for each in self.backlog if each not in due]
             if self.chaos.shuffle:
                 self.random.shuffle(due)
             for delivery in due:
-                self.backlog.remove(delivery)
                 self._deliver_one(delivery)
 
     def _deliver_one(self, delivery: _Delivery) -> None:
@@ -292,32 +328,65 @@ class Fragile:
         """Count effects in `world`."""
         self._world = world
 
-    def wrap(self, port: object, effects: tuple[str, ...]) -> object:
-        """Return `port` with fragile `effects`; everything else passes through."""
+    def wrap(self, port: object, effects: tuple[str, ...], looks: tuple[str, ...] = ()) -> object:
+        """Return `port` with fragile `effects` and `looks`; everything else passes through."""
         fragile = self
 
         class Wrapped:
             def __getattr__(self, name: str) -> object:
                 real = getattr(port, name)
-                return fragile.effect(name, real) if name in effects else real
+                if name in effects:
+                    return fragile.effect(name, real)
+                return fragile.look(real) if name in looks else real
 
         return Wrapped()
+
+    def look(self, call: Callable[..., object]) -> Callable[..., object]:
+        """Return `call` with a chance to find the service away."""
+
+        def run(*args: object, **kwargs: object) -> object:
+            if not _is_of_threads(args) and self._is_away():
+                raise _away(call)
+            return call(*args, **kwargs)
+
+        return run
+
+    def _is_away(self) -> bool:
+        world = self._world
+        return world.chaos.unavailable > 0 and world.random.random() < world.chaos.unavailable
 
     def effect(self, name: str, call: Callable[..., object]) -> Callable[..., object]:
         """Return `call` with a chance to die at it."""
 
         def run(*args: object, **kwargs: object) -> object:
             world = self._world
-            if args and str(args[0]).startswith("intensity/"):
-                return call(*args, **kwargs)  # from several threads at once: not replayable
+            if _is_of_threads(args):
+                return call(*args, **kwargs)
             world.effects += 1
             dies = world.effects == world.chaos.crash_at
             dies = dies or world.random.random() < world.chaos.crash
+            is_away = self._is_away()
+            if is_away and world.random.random() < 0.5:
+                raise _away(call)
             if dies and world.random.random() < 0.5:
                 raise CrashError(f"before {name}")
             result = call(*args, **kwargs)
             if dies:
                 raise CrashError(f"after {name}")
+            if is_away:
+                raise _away(call)
             return result
 
         return run
+
+
+def _away(call: Callable[..., object]) -> Exception:
+    """Return what the port of `call` says if its service does not answer."""
+    is_store = isinstance(getattr(call, "__self__", None), MemoryBlobStore)
+    error = StorageUnavailableError if is_store else UnavailableError
+    return error(f"503 on {getattr(call, '__name__', call)}")
+
+
+def _is_of_threads(args: tuple[object, ...]) -> bool:
+    """Whether several threads do this at once: a draw there could not be played again."""
+    return bool(args) and str(args[0]).startswith("intensity/")

@@ -17,6 +17,10 @@ class FleetFaults:
     """Compute zones without capacity; it surfaces in the operation."""
     quota: set[str] = field(default_factory=set)
     """Regions without quota."""
+    taken: set[str] = field(default_factory=set)
+    """Names of VMs that are not ours: never listed, in the way of an insert."""
+    refused: bool = False
+    """Whether operations fail for an unknown reason."""
     slow_operations_s: float = 0.0
     """How much longer operations take."""
 
@@ -46,6 +50,7 @@ class FakeFleet:
         self._since: dict[str, datetime] = {}
         self._orders: dict[str, _Order] = {}
         self._by_request: dict[str, str] = {}
+        self._refusals: dict[str, FailureKind | None] = {}
         self.on_power_off: Callable[[str], None] = lambda _: None
 
     def list(self) -> Sequence[Vm]:
@@ -59,7 +64,7 @@ class FakeFleet:
         if request_id in self._by_request:
             return self.operation(self._by_request[request_id], spec.compute_zone)
         name = f"operation-{len(self._orders) + 1}"
-        if spec.name in self.vms:
+        if spec.name in self.vms or spec.name in self.faults.taken:
             return Operation(name=name, compute_zone=spec.compute_zone, done=True)
         now = self._clock.now()
         operation = Operation(name=name, compute_zone=spec.compute_zone, done=False)
@@ -67,6 +72,7 @@ class FakeFleet:
         self._orders[name] = _Order(operation, spec, now + delay)
         self._by_request[request_id] = name
         failure = self._failure(spec.compute_zone)
+        self._refusals[name] = failure
         if failure is None:
             self.specs[spec.name] = spec
             self._put(_as_vm(spec, now), VmStatus.PROVISIONING)
@@ -111,13 +117,12 @@ class FakeFleet:
         now = self._clock.now()
         for order in self._orders.values():
             if not order.operation.done and now >= order.done_at:
-                failure = self._failure(order.spec.compute_zone)
-                missing = order.spec.name not in self.specs
+                failure = self._refusals[order.operation.name]
                 order.operation = replace(
                     order.operation,
                     done=True,
-                    failure=(failure or FailureKind.STOCK_OUT) if missing else None,
-                    message="ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS" if missing else "",
+                    failure=failure,
+                    message=f"Compute Engine says: {failure}" if failure else "",
                 )
         for vm in list(self.vms.values()):
             self._settle_vm(vm, now)
@@ -134,6 +139,8 @@ class FakeFleet:
             self._put(vm, VmStatus.STOPPING)
 
     def _failure(self, compute_zone: str) -> FailureKind | None:
+        if self.faults.refused:
+            return FailureKind.OTHER
         if compute_zone.rpartition("-")[0] in self.faults.quota:
             return FailureKind.QUOTA
         return FailureKind.STOCK_OUT if compute_zone in self.faults.stock_outs else None

@@ -27,3 +27,23 @@ class SimulatedClock:
     def monotonic(self) -> float:
         """Return seconds that never step back."""
         return self._now.timestamp()
+
+
+class SkewedClock:
+    """Another machine's clock, that much ahead of the true one."""
+
+    def __init__(self, true: SimulatedClock, ahead_s: float) -> None:
+        """Follow `true`."""
+        self._true, self._ahead = true, timedelta(seconds=ahead_s)
+
+    def now(self) -> datetime:
+        """Return what this machine shows."""
+        return self._true.now() + self._ahead
+
+    def wait_s(self, duration_s: float) -> float:
+        """One second is one second."""
+        return duration_s
+
+    def monotonic(self) -> float:
+        """Return seconds that never step back."""
+        return self._true.monotonic()

@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from simulated_clock import SimulatedClock
+from simulated_clock import SimulatedClock, SkewedClock
 
 from functions.domain.lifecycle.vm import Vm, VmSpec
 from vm_runtime.checkpoint import Checkpoints
@@ -29,7 +29,11 @@ class Guest:
     """Trains while it surely holds the lease; gone when `turn` returns False."""
 
     def __init__(
-        self, store: BlobStore, clock: SimulatedClock, spec: VmSpec, steps_total: int
+        self,
+        store: BlobStore,
+        clock: SimulatedClock | SkewedClock,
+        spec: VmSpec,
+        steps_total: int,
     ) -> None:
         """Boot."""
         self.store, self.clock, self.spec, self.steps_total = store, clock, spec, steps_total
