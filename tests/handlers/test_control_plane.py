@@ -1,6 +1,7 @@
 """The whole control plane in a simulated world: promises 1, 2, 3, 4 and 6 under faults."""
 
 from datetime import timedelta
+from functools import cache
 
 import pytest
 from control_plane import Chaos, World
@@ -143,6 +144,7 @@ def test_a_script_that_never_achieves_anything_fails_with_a_message() -> None:
     assert "serial console" in state.message
 
 
+@cache
 def effects_of_a_whole_job() -> int:
     """Count what the functions write and call from submission to the end."""
     world = World()

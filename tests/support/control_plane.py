@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 
 from fake_fleet import FakeFleet
 from memory_blobs import MemoryBlobStore
@@ -92,10 +92,7 @@ class Grid:
         if grid_zone in self.silent:
             return []
         starts = [now - timedelta(hours=24 - number) for number in range(24)]
-        return [
-            IntensityHour(start=start, gco2eq_per_kwh=self.value(grid_zone, start))
-            for start in starts
-        ]
+        return [_hour(start, self.value(grid_zone, start)) for start in starts]
 
     def forecast(
         self,
@@ -106,22 +103,29 @@ class Grid:
         source: str,
     ) -> Forecast:
         """Forecast the waves with an error that changes with the origin."""
-        zones = []
-        for grid_zone in histories:
-            draw = random.Random(f"{grid_zone}{origin}")
-            hours = [origin + timedelta(hours=lead) for lead in range(horizon_h)]
-            p50 = tuple(self.value(grid_zone, hour) * draw.uniform(0.9, 1.1) for hour in hours)
-            zones.append(
-                ZoneForecast(
-                    grid_zone=grid_zone,
-                    p10=tuple(0.8 * value for value in p50),
-                    p50=p50,
-                    p90=tuple(1.2 * value for value in p50),
-                    method=Method.TCN,
-                    history_h=24,
-                )
-            )
-        return Forecast(origin=origin, zones=tuple(zones), model_version="waves", source=source)
+        zones = tuple(_zone_forecast(grid_zone, origin, horizon_h) for grid_zone in histories)
+        return Forecast(origin=origin, zones=zones, model_version="waves", source=source)
+
+
+# Many worlds live through the same hours: what is a pure function of them is made once.
+@cache
+def _hour(start: datetime, gco2eq_per_kwh: float) -> IntensityHour:
+    return IntensityHour(start=start, gco2eq_per_kwh=gco2eq_per_kwh)
+
+
+@cache
+def _zone_forecast(grid_zone: str, origin: datetime, horizon_h: int) -> ZoneForecast:
+    draw = random.Random(f"{grid_zone}{origin}")
+    hours = [origin + timedelta(hours=lead) for lead in range(horizon_h)]
+    p50 = tuple(Grid.value(grid_zone, hour) * draw.uniform(0.9, 1.1) for hour in hours)
+    return ZoneForecast(
+        grid_zone=grid_zone,
+        p10=tuple(0.8 * value for value in p50),
+        p50=p50,
+        p90=tuple(1.2 * value for value in p50),
+        method=Method.TCN,
+        history_h=24,
+    )
 
 
 @dataclass(eq=False)

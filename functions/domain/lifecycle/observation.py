@@ -51,8 +51,8 @@ class Observation:
             return ()
         *before, last = self.plan.intervals
         slot = timedelta(minutes=self.job.slot_minutes)
-        slots = -((_AGES_AGO - last.end) // slot)
-        return (*before, replace(last, end=_AGES_AGO + slots * slot))
+        end = _AGES_AGO - ((_AGES_AGO - last.end) // slot) * slot
+        return self.plan.intervals if end == last.end else (*before, replace(last, end=end))
 
     @property
     def current(self) -> PlannedInterval | None:
