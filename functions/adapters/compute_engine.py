@@ -1,0 +1,348 @@
+"""The fleet on Google Compute Engine; `google-cloud-compute` is loaded when first called."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+from functions.adapters.compute_calls import ComputeCalls, Patience
+from functions.adapters.compute_errors import (
+    AlreadyExistsError,
+    ConditionNotMetError,
+    NotFoundError,
+)
+from functions.adapters.compute_making import instance_of
+from functions.adapters.compute_reading import read_operation, read_vm, template_name
+from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec
+from functions.errors import (
+    InvalidInputError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    StockOutError,
+    UnavailableError,
+)
+from vm_runtime.contract.instance import MANAGED_BY, Attribute, Label
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
+    from google.cloud import compute_v1
+
+_LOG = logging.getLogger(__name__)
+
+_REQUESTS = UUID("0b6f4f0c-3a53-4a0e-8f0a-4b6a3f2f7d52")
+"""Namespace of the UUIDs that Compute Engine wants as request ids."""
+
+_METADATA_TRIES = 5
+
+_ENDINGS: dict[FailureKind | None, str] = {
+    None: "existing-",
+    **{kind: f"refused-{kind}-" for kind in FailureKind},
+}
+"""How names of operations begin that never began; Compute Engine's begin with `operation-`."""
+
+
+class ComputeEngineFleet:
+    """`VmFleet` on Compute Engine.
+
+    VMs are made from one global instance template, in whatever compute zone is asked for.
+    Only VMs with the label `managed-by=smartscheduler` are listed, and so only these touched.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        source_instance_template: str,
+        endpoint: str = "",
+        credentials: "Credentials | None" = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """Take where to call; nothing is loaded, built or called yet.
+
+        Args:
+            project: Google Cloud project of the VMs.
+            source_instance_template: URL of the template, global, full or from `projects/` on.
+            endpoint: address of another server, for tests; empty: Google's.
+            credentials: `None`: application default credentials.
+            patience: limits of each call; `None`: those of `Patience`.
+
+        Raises:
+            InvalidInputError: the template's URL is none.
+        """
+        self._project = project
+        self._template = template_name(source_instance_template)
+        self._calls = ComputeCalls(
+            endpoint=endpoint, credentials=credentials, patience=patience or Patience()
+        )
+
+    def list(self) -> Sequence[Vm]:
+        """Return all managed VMs in all zones: one aggregatedList (a page has 500).
+
+        IAM: `compute.instances.list`.
+
+        Raises:
+            UnavailableError: no answer, or one without some zones: a VM that is only not seen
+                would be made a second time.
+            PermissionDeniedError: a right is missing.
+        """
+        pager = self._calls.call(
+            lambda: self._calls.instances.aggregated_list,
+            {"project": self._project, "filter": f"labels.{Label.MANAGED_BY}={MANAGED_BY}"},
+            doing="list VMs",
+            right="compute.instances.list",
+        )
+        found: list[Vm | None] = []
+        # Further pages are fetched under way, and may fail as the first may.
+        for page in self._calls.guarded(
+            pager.pages, doing="list VMs", right="compute.instances.list"
+        ):
+            if page.unreachables:
+                raise UnavailableError(
+                    f"list VMs: expected all zones, {', '.join(page.unreachables)} did not answer."
+                    " It is tried again."
+                )
+            found += [read_vm(one) for scope in page.items.values() for one in scope.instances]
+        return [vm for vm in found if vm is not None]
+
+    def insert(self, spec: VmSpec, *, request_id: str) -> Operation:
+        """Start to create a VM; if the name exists, return a done operation without failure.
+
+        A refusal of the call is a done operation that has failed, like one that comes later.
+
+        IAM: `compute.instanceTemplates.get` (once per process), `.useReadOnly`,
+        `compute.instances.{create,setMetadata,setLabels,setServiceAccount,setTags}`,
+        `compute.disks.{create,setLabels}`, `compute.images.useReadOnly`,
+        `compute.subnetworks.{use,useExternalIp}`, and `iam.serviceAccounts.actAs` on the VM's
+        service account.
+
+        Raises:
+            UnavailableError: no answer; it may have worked.
+            PermissionDeniedError: a right is missing.
+            InvalidInputError: the template does not exist.
+        """
+        doing = f"create VM {spec.name} in {spec.compute_zone}"
+        template = self._properties
+        try:
+            operation = self._calls.call(
+                lambda: self._calls.instances.insert_unary,
+                {
+                    "project": self._project,
+                    "zone": spec.compute_zone,
+                    "request_id": _uuid(request_id),
+                    "source_instance_template": self._template,
+                    "instance_resource": instance_of(spec, template),
+                },
+                doing=doing,
+                right="compute.instances.create and those listed at ComputeEngineFleet.insert",
+            )
+        except AlreadyExistsError as error:
+            _LOG.info("%s: it exists: %s", doing, error)
+            return _refused(spec, None, error)
+        except StockOutError as error:
+            return _refused(spec, FailureKind.STOCK_OUT, error)
+        except QuotaExceededError as error:
+            return _refused(spec, FailureKind.QUOTA, error)
+        except InvalidInputError as error:
+            return _refused(spec, FailureKind.OTHER, error)
+        return read_operation(operation, spec.compute_zone)
+
+    def operation(self, name: str, compute_zone: str) -> Operation:
+        """Look at an operation; an unknown one is done without failure.
+
+        IAM: `compute.zoneOperations.get`.
+
+        Raises:
+            UnavailableError: no answer.
+            PermissionDeniedError: a right is missing.
+        """
+        ended = _never_began(name, compute_zone)
+        if ended is not None:
+            return ended
+        try:
+            operation = self._calls.call(
+                lambda: self._calls.operations.get,
+                {"project": self._project, "zone": compute_zone, "operation": name},
+                doing=f"look at operation {name} in {compute_zone}",
+                right="compute.zoneOperations.get",
+            )
+        except NotFoundError:
+            return Operation(name=name, compute_zone=compute_zone, done=True)
+        return read_operation(operation, compute_zone)
+
+    def stop(self, vm: Vm, *, request_id: str) -> None:
+        """Power off by force; a VM that is gone or down is fine.
+
+        IAM: `compute.instances.stop`.
+
+        Raises:
+            UnavailableError: no answer, or not possible now; it may have worked.
+            PermissionDeniedError: a right is missing.
+        """
+        self._change(
+            lambda: self._calls.instances.stop_unary,
+            vm,
+            {"request_id": _uuid(request_id), "no_graceful_shutdown": True},
+            verb="stop",
+        )
+
+    def delete(self, vm: Vm, *, request_id: str) -> None:
+        """Delete it with its boot disk (made so that it goes with it); gone is fine.
+
+        IAM: `compute.instances.delete`, `compute.disks.delete`.
+
+        Raises:
+            UnavailableError: no answer, or not possible now; it may have worked.
+            PermissionDeniedError: a right is missing.
+        """
+        self._change(
+            lambda: self._calls.instances.delete_unary,
+            vm,
+            {"request_id": _uuid(request_id), "no_graceful_shutdown": True},
+            verb="delete",
+        )
+
+    def set_interval_end(self, vm: Vm, end: datetime, *, request_id: str) -> None:
+        """Tell a running VM when to stop, by its metadata; a VM that is gone is fine.
+
+        Other keys of the metadata stay as they are, whoever else changes them meanwhile.
+
+        IAM: `compute.instances.{get,setMetadata}`, `iam.serviceAccounts.actAs` on the VM's
+        service account.
+
+        Raises:
+            UnavailableError: no answer, or somebody else kept changing the metadata.
+            PermissionDeniedError: a right is missing.
+        """
+        wanted = end.astimezone(UTC).isoformat()
+        for attempt in range(_METADATA_TRIES):
+            metadata = self._metadata(vm)
+            if metadata is None or _is_set(metadata, wanted):
+                return
+            # Compute Engine may answer a repeated id with the first try's refusal.
+            key = _uuid(f"{request_id}/{attempt}" if attempt else request_id)
+            try:
+                self._change(
+                    lambda: self._calls.instances.set_metadata_unary,
+                    vm,
+                    {"request_id": key, "metadata_resource": _with_end(metadata, wanted)},
+                    verb="setMetadata",
+                )
+            except ConditionNotMetError as error:
+                _LOG.info("VM %s: metadata changed meanwhile: %s", vm.name, error)
+            else:
+                return
+        raise UnavailableError(
+            f"VM {vm.name}: somebody else changed its metadata {_METADATA_TRIES} times while its"
+            " interval end was being set. It is tried again; find out who does that."
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._calls.close()
+
+    @cached_property
+    def _properties(self) -> "compute_v1.InstanceProperties":
+        """What the template says; a template never changes, so once per process is enough."""
+        _, project, _, _, name = self._template.split("/")
+        try:
+            template = self._calls.call(
+                lambda: self._calls.templates.get,
+                {"project": project, "instance_template": name},
+                doing=f"read instance template {self._template}",
+                right="compute.instanceTemplates.get",
+            )
+        except NotFoundError as error:
+            raise InvalidInputError(
+                f"instance template: expected {self._template}, found none ({error}). Apply"
+                " Terraform, or correct the setting."
+            ) from error
+        return template.properties
+
+    def _metadata(self, vm: Vm) -> "compute_v1.Metadata | None":
+        try:
+            instance = self._calls.call(
+                lambda: self._calls.instances.get,
+                {"project": self._project, "zone": vm.compute_zone, "instance": vm.name},
+                doing=f"read VM {vm.name} in {vm.compute_zone}",
+                right="compute.instances.get",
+            )
+        except NotFoundError:
+            return None
+        if instance.labels.get(Label.MANAGED_BY) != MANAGED_BY:
+            _LOG.warning("VM %s: its label was taken away meanwhile; left alone", vm.name)
+            return None
+        return instance.metadata
+
+    def _change(
+        self,
+        method: Callable[[], Callable[..., "compute_v1.Operation"]],
+        vm: Vm,
+        request: dict[str, Any],
+        *,
+        verb: str,
+    ) -> None:
+        doing = f"{verb} VM {vm.name} in {vm.compute_zone}"
+        place = {"project": self._project, "zone": vm.compute_zone, "instance": vm.name}
+        right = f"compute.instances.{verb}"
+        try:
+            answer = self._calls.call(method, {**place, **request}, doing=doing, right=right)
+        except NotFoundError:
+            return
+        except (StockOutError, QuotaExceededError, InvalidInputError) as error:
+            raise UnavailableError(f"{error} It is tried again.") from error
+        operation = read_operation(answer, vm.compute_zone)
+        if operation.failure is FailureKind.DENIED:
+            raise PermissionDeniedError(f"{doing}: {operation.message}. Grant {right}.")
+        if operation.failure is not None:
+            raise UnavailableError(f"{doing}: {operation.message}. It is tried again.")
+
+
+def _uuid(request_id: str) -> str:
+    """Compute Engine takes UUIDs only."""
+    try:
+        return str(UUID(request_id))
+    except ValueError:
+        return str(uuid5(_REQUESTS, request_id))
+
+
+def _refused(spec: VmSpec, failure: FailureKind | None, error: Exception) -> Operation:
+    """A done operation that Compute Engine does not know; its name says how it ended."""
+    return Operation(
+        name=f"{_ENDINGS[failure]}{spec.name}",
+        compute_zone=spec.compute_zone,
+        done=True,
+        failure=failure,
+        message=str(error) if failure else "",
+    )
+
+
+def _never_began(name: str, compute_zone: str) -> Operation | None:
+    """Return the operation that `_refused` made up, from its name alone."""
+    for failure, prefix in _ENDINGS.items():
+        if name.startswith(prefix):
+            message = f"{name}: refused at once, see the log of that time" if failure else ""
+            return Operation(
+                name=name,
+                compute_zone=compute_zone,
+                done=True,
+                failure=failure,
+                message=message,
+            )
+    return None
+
+
+def _is_set(metadata: "compute_v1.Metadata", wanted: str) -> bool:
+    return any(
+        item.key == Attribute.INTERVAL_END and item.value == wanted for item in metadata.items
+    )
+
+
+def _with_end(metadata: "compute_v1.Metadata", wanted: str) -> "compute_v1.Metadata":
+    """The whole of it, as setMetadata replaces all; its fingerprint guards the other keys."""
+    from google.cloud import compute_v1  # noqa: PLC0415 - its import costs seconds
+
+    items = [item for item in metadata.items if item.key != Attribute.INTERVAL_END]
+    items.append(compute_v1.Items(key=str(Attribute.INTERVAL_END), value=wanted))
+    return compute_v1.Metadata(fingerprint=metadata.fingerprint, items=items)
