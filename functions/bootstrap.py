@@ -4,9 +4,10 @@ import os
 from functools import cache
 
 from functions.adapters.tcn import TcnForecaster
-from functions.errors import InvalidInputError
 from functions.ports import Ports
-from functions.settings import Deployment, read_deployment
+from functions.settings import Deployment, Settings, read_deployment
+from vm_runtime.contract.clock import SystemClock
+from vm_runtime.storage import open_store
 
 
 @cache
@@ -28,10 +29,32 @@ def ports() -> Ports:
     """
     settings = deployment().settings
     if settings.cloud == "google":
-        raise InvalidInputError(
-            "cloud: expected the address of an embedded cloud, found 'google'. The adapters for"
-            " Google Cloud are not part of this version; `make demo` runs on the embedded cloud."
-        )
+        return _google(settings)
     from functions.local.ports import connect  # noqa: PLC0415 - not needed on Google Cloud
 
     return connect(settings, os.environ, forecaster=TcnForecaster())
+
+
+def _google(settings: Settings) -> Ports:
+    """Return the ports on Google Cloud; no client is loaded or built before it is used."""
+    from functions.adapters.cloud_scheduler import CloudSchedulerAlarm  # noqa: PLC0415 - here only
+    from functions.adapters.compute_engine import ComputeEngineFleet  # noqa: PLC0415
+    from functions.adapters.electricity_maps import ElectricityMaps  # noqa: PLC0415
+    from functions.adapters.pubsub import PubSubPublisher  # noqa: PLC0415
+
+    clock = SystemClock()
+    return Ports(
+        store=open_store(settings.bucket),
+        fleet=ComputeEngineFleet(
+            project=settings.project, source_instance_template=settings.instance_template
+        ),
+        publisher=PubSubPublisher(project=settings.project, topic=settings.topic),
+        alarm=CloudSchedulerAlarm(
+            boundary_job=settings.boundary_job, forecast_job=settings.forecast_job, clock=clock
+        ),
+        intensity=ElectricityMaps(
+            base_url=settings.electricity_maps_url, key=settings.electricity_maps_key
+        ),
+        forecaster=TcnForecaster(),
+        clock=clock,
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 
 from functions.domain.lifecycle.timing import Timing
 from functions.errors import InvalidInputError
@@ -13,6 +13,13 @@ from vm_runtime.contract.codec import explain
 
 PREFIX = "SMARTSCHEDULER_"
 """Prefix of all environment variables; the rest is the field's name in capitals."""
+
+
+_SCHEDULER_JOB = r"^(projects/[^/]+/locations/[^/]+/jobs/[^/]+)?$"
+
+_NEEDED_ON_GOOGLE = ("project", "location", "instance_template", "boundary_job", "forecast_job")
+_NEEDED_BY_FORECAST = "electricity_maps_key"
+"""The one secret: the other functions have no right to it and no use for it."""
 
 
 @document
@@ -29,6 +36,21 @@ class Settings:
     """Region of functions and Cloud Scheduler; needed if `cloud` is `google`."""
     topic: str = "interval-plan"
     """Pub/Sub topic."""
+    instance_template: str = ""
+    """Instance template that all VMs are made from; needed if `cloud` is `google`."""
+    boundary_job: str = Field(default="", pattern=_SCHEDULER_JOB)
+    """Cloud Scheduler job that wakes all functions; needed if `cloud` is `google`."""
+    forecast_job: str = Field(default="", pattern=_SCHEDULER_JOB)
+    """Cloud Scheduler job that triggers `forecast`; needed if `cloud` is `google`."""
+    electricity_maps_key: SecretStr = SecretStr("")
+    """Key of Electricity Maps; `forecast` needs it if `cloud` is `google`. Never shown.
+
+    It has no pattern: a message about a malformed one would show it."""
+    electricity_maps_url: str = Field(
+        default="https://api.electricitymaps.com/v4",
+        pattern=r"^(https://|http://127\.0\.0\.1:)[^@\s?#]+$",
+    )
+    """Address of the API of Electricity Maps, with its version."""
     history: str = ""
     """Embedded cloud: folder with recorded intensity; empty: simulated."""
     seed: int = 0
@@ -51,12 +73,26 @@ def read_deployment(environment: Mapping[str, str]) -> Deployment:
     """
     settings = _read(Settings, environment)
     timing = _read(Timing, environment)
-    if settings.cloud == "google" and not (settings.project and settings.location):
-        raise InvalidInputError(
-            f"settings: expected {PREFIX}PROJECT and {PREFIX}LOCATION for Google Cloud, found"
-            f" project {settings.project!r} and location {settings.location!r}. Set both."
-        )
+    if settings.cloud == "google":
+        # Cloud Run functions name the entry point so; unset, it is a person who tries.
+        is_forecast = environment.get("FUNCTION_TARGET", "forecast") == "forecast"
+        _check_google(settings, is_forecast=is_forecast)
     return Deployment(settings=settings, timing=timing)
+
+
+def _check_google(settings: Settings, *, is_forecast: bool) -> None:
+    needed = (*_NEEDED_ON_GOOGLE, *((_NEEDED_BY_FORECAST,) if is_forecast else ()))
+    missing = [PREFIX + name.upper() for name in needed if not getattr(settings, name)]
+    if missing:
+        raise InvalidInputError(
+            f"settings: expected {', '.join(missing)} for Google Cloud, found nothing there."
+            " Set all of them and redeploy."
+        )
+    if not settings.bucket.startswith("gs://"):
+        raise InvalidInputError(
+            f"settings: expected {PREFIX}BUCKET gs://NAME for Google Cloud, found"
+            f" {settings.bucket}. Name the bucket on Cloud Storage."
+        )
 
 
 def _read(kind: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - one of the two above

@@ -16,7 +16,7 @@ from urllib3.util import Retry as RetryAfter
 from forecaster.series import IntensityHour
 from functions._version import __version__
 from functions.adapters.electricity_maps_answer import read_hours
-from functions.errors import IntensityUnavailableError, InvalidInputError
+from functions.errors import IntensityUnavailableError
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,17 +60,10 @@ class ElectricityMaps:
     ) -> None:
         """Take the API's address, such as `https://api.electricitymaps.com/v4`, and the key.
 
-        Raises:
-            InvalidInputError: the key cannot be sent in a header; the message does not hold it.
+        The key is looked at when it is needed: functions that never ask need none.
         """
         # A secret made with `echo` ends in a line feed.
-        stripped = key.get_secret_value().strip()
-        if not stripped or not stripped.isascii() or not stripped.isprintable():
-            raise InvalidInputError(
-                "SMARTSCHEDULER_ELECTRICITY_MAPS_KEY: expected printable ASCII characters in one"
-                " line, found something else (not shown: it is secret). Store the key anew."
-            )
-        self._key = SecretStr(stripped)
+        self._key = SecretStr(key.get_secret_value().strip())
         self._base_url = base_url.rstrip("/")
         self._sleep = sleep
 
@@ -86,6 +79,7 @@ class ElectricityMaps:
             IntensityUnavailableError: none can be had now; the message says why. It is an
                 `IntensityRefusedError` if a person has to do something about it.
         """
+        self._check_key()
         before = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_AgainError),
@@ -103,6 +97,15 @@ class ElectricityMaps:
                 " attempt(s). The next tick asks again."
             ) from error
         return read_hours(body, grid_zone, before=before)
+
+    def _check_key(self) -> None:
+        """Refuse a key that no header can hold: the library's own message would show it."""
+        key = self._key.get_secret_value()
+        if not key or not key.isascii() or not key.isprintable():
+            raise IntensityRefusedError(
+                "SMARTSCHEDULER_ELECTRICITY_MAPS_KEY: expected printable ASCII characters in one"
+                " line, found something else (not shown: it is secret). Store the key anew."
+            )
 
     def _get(self, grid_zone: str) -> bytes:
         try:

@@ -19,7 +19,7 @@ def each_attempt() -> "ConstantTimeout":
     """Return the time-out of each attempt; a bare number would be that of all of them."""
     from google.api_core.timeout import ConstantTimeout  # noqa: PLC0415 - slow import
 
-    return ConstantTimeout(ATTEMPT_S)  # type: ignore[no-untyped-call] - the library has no types
+    return ConstantTimeout(ATTEMPT_S)  # type: ignore[no-untyped-call]  # it has no types
 
 
 def patient(within_s: float) -> "Retry":

@@ -20,7 +20,7 @@ from functions.adapters.electricity_maps import (
     IntensityRefusedError,
 )
 from functions.domain.regions import GRID_ZONES
-from functions.errors import IntensityUnavailableError, InvalidInputError
+from functions.errors import IntensityUnavailableError
 
 V4 = "https://api.electricitymaps.com/v4"
 KEY = "k3y-of-nobody"
@@ -296,8 +296,9 @@ def test_a_connection_error_does_not_hold_the_key(source: ElectricityMaps) -> No
 @pytest.mark.parametrize("key", ["", "  \n", "two\nlines", "schlüssel"])
 def test_a_key_that_cannot_be_sent_is_refused_unseen(key: str) -> None:
     """The library would put it into its error message."""
-    with pytest.raises(InvalidInputError, match="SMARTSCHEDULER_ELECTRICITY_MAPS_KEY") as caught:
-        ElectricityMaps(base_url=V4, key=SecretStr(key))
+    source = ElectricityMaps(base_url=V4, key=SecretStr(key))
+    with pytest.raises(IntensityRefusedError, match="ELECTRICITY_MAPS_KEY") as caught:
+        source.recent_hours("DE", NOW)
     assert not key.strip() or key not in str(caught.value)
 
 
