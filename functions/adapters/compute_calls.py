@@ -124,6 +124,7 @@ class ComputeCalls:
             exceptions.ServerError,
             requests.ConnectionError,
             requests.Timeout,
+            requests.exceptions.ChunkedEncodingError,
             TransportError,
         )
         patience = self._patience

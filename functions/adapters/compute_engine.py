@@ -13,8 +13,10 @@ from functions.adapters.compute_errors import (
     ConditionNotMetError,
     NotFoundError,
 )
-from functions.adapters.compute_making import instance_of
-from functions.adapters.compute_reading import read_operation, read_vm, template_name
+from functions.adapters.compute_making import instance_of, read_template, template_name
+from functions.adapters.compute_metadata import is_set, with_interval_end
+from functions.adapters.compute_reading import read_operation, read_vm
+from functions.adapters.compute_refusals import never_began, refused
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec
 from functions.errors import (
     InvalidInputError,
@@ -23,7 +25,7 @@ from functions.errors import (
     StockOutError,
     UnavailableError,
 )
-from vm_runtime.contract.instance import MANAGED_BY, Attribute, Label
+from vm_runtime.contract.instance import MANAGED_BY, Label
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -35,12 +37,6 @@ _REQUESTS = UUID("0b6f4f0c-3a53-4a0e-8f0a-4b6a3f2f7d52")
 """Namespace of the UUIDs that Compute Engine wants as request ids."""
 
 _METADATA_TRIES = 5
-
-_ENDINGS: dict[FailureKind | None, str] = {
-    None: "existing-",
-    **{kind: f"refused-{kind}-" for kind in FailureKind},
-}
-"""How names of operations begin that never began; Compute Engine's begin with `operation-`."""
 
 
 class ComputeEngineFleet:
@@ -87,17 +83,15 @@ class ComputeEngineFleet:
                 would be made a second time.
             PermissionDeniedError: a right is missing.
         """
+        why = {"doing": "list VMs", "right": "compute.instances.list"}
         pager = self._calls.call(
             lambda: self._calls.instances.aggregated_list,
             {"project": self._project, "filter": f"labels.{Label.MANAGED_BY}={MANAGED_BY}"},
-            doing="list VMs",
-            right="compute.instances.list",
+            **why,
         )
         found: list[Vm | None] = []
         # Further pages are fetched under way, and may fail as the first may.
-        for page in self._calls.guarded(
-            pager.pages, doing="list VMs", right="compute.instances.list"
-        ):
+        for page in self._calls.guarded(pager.pages, **why):
             if page.unreachables:
                 raise UnavailableError(
                     f"list VMs: expected all zones, {', '.join(page.unreachables)} did not answer."
@@ -111,11 +105,13 @@ class ComputeEngineFleet:
 
         A refusal of the call is a done operation that has failed, like one that comes later.
 
-        IAM: `compute.instanceTemplates.get` (once per process), `.useReadOnly`,
-        `compute.instances.{create,setMetadata,setLabels,setServiceAccount,setTags}`,
-        `compute.disks.{create,setLabels}`, `compute.images.useReadOnly`,
-        `compute.subnetworks.{use,useExternalIp}`, and `iam.serviceAccounts.actAs` on the VM's
-        service account.
+        IAM: `compute.instanceTemplates.get` (once per process),
+        `compute.instanceTemplates.useReadOnly`, `compute.instances.create`,
+        `compute.instances.setMetadata`, `compute.instances.setLabels`,
+        `compute.instances.setServiceAccount`, `compute.instances.setTags`,
+        `compute.disks.create`, `compute.disks.setLabels`, `compute.images.useReadOnly`,
+        `compute.subnetworks.use`, `compute.subnetworks.useExternalIp`, and
+        `iam.serviceAccounts.actAs` on the VM's service account.
 
         Raises:
             UnavailableError: no answer; it may have worked.
@@ -138,14 +134,13 @@ class ComputeEngineFleet:
                 right="compute.instances.create and those listed at ComputeEngineFleet.insert",
             )
         except AlreadyExistsError as error:
-            _LOG.info("%s: it exists: %s", doing, error)
-            return _refused(spec, None, error)
+            return refused(spec, None, error)
         except StockOutError as error:
-            return _refused(spec, FailureKind.STOCK_OUT, error)
+            return refused(spec, FailureKind.STOCK_OUT, error)
         except QuotaExceededError as error:
-            return _refused(spec, FailureKind.QUOTA, error)
+            return refused(spec, FailureKind.QUOTA, error)
         except InvalidInputError as error:
-            return _refused(spec, FailureKind.OTHER, error)
+            return refused(spec, FailureKind.OTHER, error)
         return read_operation(operation, spec.compute_zone)
 
     def operation(self, name: str, compute_zone: str) -> Operation:
@@ -157,7 +152,7 @@ class ComputeEngineFleet:
             UnavailableError: no answer.
             PermissionDeniedError: a right is missing.
         """
-        ended = _never_began(name, compute_zone)
+        ended = never_began(name, compute_zone)
         if ended is not None:
             return ended
         try:
@@ -208,8 +203,8 @@ class ComputeEngineFleet:
 
         Other keys of the metadata stay as they are, whoever else changes them meanwhile.
 
-        IAM: `compute.instances.{get,setMetadata}`, `iam.serviceAccounts.actAs` on the VM's
-        service account.
+        IAM: `compute.instances.get`, `compute.instances.setMetadata`, and
+        `iam.serviceAccounts.actAs` on the VM's service account.
 
         Raises:
             UnavailableError: no answer, or somebody else kept changing the metadata.
@@ -218,7 +213,7 @@ class ComputeEngineFleet:
         wanted = end.astimezone(UTC).isoformat()
         for attempt in range(_METADATA_TRIES):
             metadata = self._metadata(vm)
-            if metadata is None or _is_set(metadata, wanted):
+            if metadata is None or is_set(metadata, wanted):
                 return
             # Compute Engine may answer a repeated id with the first try's refusal.
             key = _uuid(f"{request_id}/{attempt}" if attempt else request_id)
@@ -226,7 +221,7 @@ class ComputeEngineFleet:
                 self._change(
                     lambda: self._calls.instances.set_metadata_unary,
                     vm,
-                    {"request_id": key, "metadata_resource": _with_end(metadata, wanted)},
+                    {"request_id": key, "metadata_resource": with_interval_end(metadata, wanted)},
                     verb="setMetadata",
                 )
             except ConditionNotMetError as error:
@@ -245,20 +240,7 @@ class ComputeEngineFleet:
     @cached_property
     def _properties(self) -> "compute_v1.InstanceProperties":
         """What the template says; a template never changes, so once per process is enough."""
-        _, project, _, _, name = self._template.split("/")
-        try:
-            template = self._calls.call(
-                lambda: self._calls.templates.get,
-                {"project": project, "instance_template": name},
-                doing=f"read instance template {self._template}",
-                right="compute.instanceTemplates.get",
-            )
-        except NotFoundError as error:
-            raise InvalidInputError(
-                f"instance template: expected {self._template}, found none ({error}). Apply"
-                " Terraform, or correct the setting."
-            ) from error
-        return template.properties
+        return read_template(self._calls, self._template)
 
     def _metadata(self, vm: Vm) -> "compute_v1.Metadata | None":
         try:
@@ -305,44 +287,3 @@ def _uuid(request_id: str) -> str:
         return str(UUID(request_id))
     except ValueError:
         return str(uuid5(_REQUESTS, request_id))
-
-
-def _refused(spec: VmSpec, failure: FailureKind | None, error: Exception) -> Operation:
-    """A done operation that Compute Engine does not know; its name says how it ended."""
-    return Operation(
-        name=f"{_ENDINGS[failure]}{spec.name}",
-        compute_zone=spec.compute_zone,
-        done=True,
-        failure=failure,
-        message=str(error) if failure else "",
-    )
-
-
-def _never_began(name: str, compute_zone: str) -> Operation | None:
-    """Return the operation that `_refused` made up, from its name alone."""
-    for failure, prefix in _ENDINGS.items():
-        if name.startswith(prefix):
-            message = f"{name}: refused at once, see the log of that time" if failure else ""
-            return Operation(
-                name=name,
-                compute_zone=compute_zone,
-                done=True,
-                failure=failure,
-                message=message,
-            )
-    return None
-
-
-def _is_set(metadata: "compute_v1.Metadata", wanted: str) -> bool:
-    return any(
-        item.key == Attribute.INTERVAL_END and item.value == wanted for item in metadata.items
-    )
-
-
-def _with_end(metadata: "compute_v1.Metadata", wanted: str) -> "compute_v1.Metadata":
-    """The whole of it, as setMetadata replaces all; its fingerprint guards the other keys."""
-    from google.cloud import compute_v1  # noqa: PLC0415 - its import costs seconds
-
-    items = [item for item in metadata.items if item.key != Attribute.INTERVAL_END]
-    items.append(compute_v1.Items(key=str(Attribute.INTERVAL_END), value=wanted))
-    return compute_v1.Metadata(fingerprint=metadata.fingerprint, items=items)

@@ -93,7 +93,7 @@ def port_error(error: Exception, *, doing: str, right: str) -> SchedulerError | 
     """
     # These two come with the client library, which is loaded only when it is first called.
     from google.api_core.exceptions import GoogleAPICallError, RetryError  # noqa: PLC0415
-    from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415
+    from google.auth import exceptions as auth  # noqa: PLC0415
 
     if isinstance(error, RetryError) and isinstance(error.cause, Exception):
         error = error.cause
@@ -103,8 +103,14 @@ def port_error(error: Exception, *, doing: str, right: str) -> SchedulerError | 
         if error.reason:
             faults.append(Fault(error.reason, error.message))
         return _refusal(int(error.code or 0), faults, doing=doing, right=right)
-    if isinstance(error, GoogleAuthError):
-        if error.retryable:
+    if isinstance(error, auth.GoogleAuthError):
+        unreachable = (auth.TransportError, auth.TimeoutError)
+        # A RefreshError may merely wrap that the metadata server did not answer.
+        if (
+            error.retryable
+            or isinstance(error, unreachable)
+            or isinstance(error.__cause__, unreachable)
+        ):
             return UnavailableError(f"{doing}: no access token now ({error}). It is tried again.")
         return PermissionDeniedError(
             f"{doing}: expected credentials with {right}, found none: {error}. Attach the"

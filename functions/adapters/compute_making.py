@@ -3,8 +3,11 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from functions.adapters.compute_calls import ComputeCalls
+from functions.adapters.compute_errors import NotFoundError
 from functions.adapters.compute_reading import LONGEST_RUN
 from functions.domain.lifecycle.vm import VmSpec
+from functions.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from google.cloud import compute_v1
@@ -67,3 +70,47 @@ def _scheduling(spec: VmSpec, template: "compute_v1.InstanceProperties") -> "com
     scheduling.instance_termination_action = "STOP"
     scheduling.automatic_restart = False
     return scheduling
+
+
+def template_name(url: str) -> str:
+    """Return the `projects/P/global/instanceTemplates/NAME` of a template's URL.
+
+    Terraform's `self_link_unique` ends in `?uniqueId=…`, which the API does not take.
+
+    Raises:
+        InvalidInputError: it is no global template.
+    """
+    start = url.partition("?")[0]
+    parts = start[start.find("projects/") :].split("/") if "projects/" in start else []
+    if parts[2:4] != ["global", "instanceTemplates"] or not all(parts) or len(parts) != 5:  # noqa: PLR2004
+        raise InvalidInputError(
+            "instance template: expected projects/PROJECT/global/instanceTemplates/NAME (one"
+            f" template serves all regions), found {url!r}. Set it to Terraform's self_link."
+        )
+    return "/".join(parts)
+
+
+def read_template(calls: ComputeCalls, template: str) -> "compute_v1.InstanceProperties":
+    """Return what a template says.
+
+    IAM: `compute.instanceTemplates.get`.
+
+    Raises:
+        InvalidInputError: there is none of that name.
+        UnavailableError: no answer.
+        PermissionDeniedError: a right is missing.
+    """
+    _, project, _, _, name = template.split("/")
+    try:
+        found = calls.call(
+            lambda: calls.templates.get,
+            {"project": project, "instance_template": name},
+            doing=f"read instance template {template}",
+            right="compute.instanceTemplates.get",
+        )
+    except NotFoundError as error:
+        raise InvalidInputError(
+            f"instance template: expected {template}, found none ({error}). Apply Terraform, or"
+            " correct the setting."
+        ) from error
+    return found.properties

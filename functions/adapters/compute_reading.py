@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from functions.adapters.compute_errors import Fault, failure_kind
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmStatus
-from functions.errors import InvalidInputError
 from vm_runtime.contract.instance import MANAGED_BY, Attribute, Label
 
 if TYPE_CHECKING:
@@ -180,21 +179,3 @@ def _elsewhere(error: "compute_v1.Errors") -> str:
         if zones:
             return f" (zones with capacity: {zones})"
     return ""
-
-
-def template_name(url: str) -> str:
-    """Return the `projects/P/global/instanceTemplates/NAME` of a template's URL.
-
-    Terraform's `self_link_unique` ends in `?uniqueId=…`, which the API does not take.
-
-    Raises:
-        InvalidInputError: it is no global template.
-    """
-    start = url.partition("?")[0]
-    parts = start[start.find("projects/") :].split("/") if "projects/" in start else []
-    if parts[2:4] != ["global", "instanceTemplates"] or not all(parts) or len(parts) != 5:  # noqa: PLR2004
-        raise InvalidInputError(
-            "instance template: expected projects/PROJECT/global/instanceTemplates/NAME (one"
-            f" template serves all regions), found {url!r}. Set it to Terraform's self_link."
-        )
-    return "/".join(parts)

@@ -13,25 +13,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
+from compute_rules import (
+    PROJECT,
+    RefusedError,
+    as_error,
+    check,
+    fingerprint,
+    last,
+    pacific,
+    trainer_template,
+)
 from google.cloud import compute_v1 as gce
 from manual_clock import ManualClock
 
-PROJECT = "tests"
-TEMPLATE = f"projects/{PROJECT}/global/instanceTemplates/trainer-1"
-
-_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-_LABEL = re.compile(r"[-_a-z0-9]{0,63}")
-_MOST_S = 120 * 86_400
 _UP = frozenset({"PROVISIONING", "STAGING", "RUNNING"})
-
-
-class RefusedError(Exception):
-    """A call that is refused: HTTP status, reason and message."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        """Take what the answer says."""
-        super().__init__(message)
-        self.status, self.reason, self.message = status, reason, message
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +39,8 @@ class Trouble:
     message: str = "scripted"
     after_effect: bool = False
     """The call works, and only its answer is replaced."""
+    page: str = ""
+    """Only to the call for this page of a list."""
 
 
 @dataclass
@@ -117,8 +114,8 @@ class ComputeModel:
             raise RefusedError(403, "quotaExceeded", "Quota 'CPUS' exceeded. Limit: 8.0 in region.")
         now = self.clock.now()
         instance.id, instance.zone = next(self._ids), self._url(zone)
-        instance.creation_timestamp = _pacific(now)
-        instance.metadata.fingerprint = _fingerprint()
+        instance.creation_timestamp = pacific(now)
+        instance.metadata.fingerprint = fingerprint()
         self._machines[key] = _Machine(instance, now)
         self._enter(key, "PROVISIONING")
         self.disks[key] = dict(instance.disks[0].initialize_params.labels)
@@ -150,11 +147,11 @@ class ComputeModel:
         if self.faults.foreign_edits > 0:
             self.faults.foreign_edits -= 1
             metadata.items = [*metadata.items, gce.Items(key=f"by-others-{next(self._ids)}")]
-            metadata.fingerprint = _fingerprint()
+            metadata.fingerprint = fingerprint()
         if request.metadata_resource.fingerprint != metadata.fingerprint:
             raise RefusedError(412, "conditionNotMet", "Supplied fingerprint does not match")
         metadata.items = request.metadata_resource.items
-        metadata.fingerprint = _fingerprint()
+        metadata.fingerprint = fingerprint()
         return self._begin("setMetadata", *key, request.request_id, lambda: None)
 
     def get(self, request: gce.GetInstanceRequest) -> gce.Instance:
@@ -224,7 +221,7 @@ class ComputeModel:
             elif machine.instance.status == "STAGING" and waited_s >= 20:
                 self._run(key)
             elif machine.instance.status == "STOPPING" and waited_s >= 20:
-                machine.instance.last_stop_timestamp = _pacific(now)
+                machine.instance.last_stop_timestamp = pacific(now)
                 self._enter(key, "TERMINATED")
             elif machine.stop_at and now >= machine.stop_at and machine.instance.status in _UP:
                 self._enter(key, "STOPPING")
@@ -233,13 +230,13 @@ class ComputeModel:
 
     def _run(self, key: tuple[str, str]) -> None:
         now, machine = self.clock.now(), self._machines[key]
-        machine.instance.last_start_timestamp = _pacific(now)
+        machine.instance.last_start_timestamp = pacific(now)
         longest_s = machine.instance.scheduling.max_run_duration.seconds
         if longest_s:
             machine.stop_at = now + timedelta(seconds=longest_s)
             machine.instance.resource_status = gce.ResourceStatus(
                 scheduling=gce.ResourceStatusScheduling(
-                    termination_timestamp=_pacific(machine.stop_at)
+                    termination_timestamp=pacific(machine.stop_at)
                 )
             )
         self._enter(key, "RUNNING")
@@ -282,7 +279,7 @@ class ComputeModel:
             operation_type=verb,
             target_link=f"{self._url(zone)}/instances/{target}",
             status=gce.Operation.Status.RUNNING,
-            insert_time=_pacific(self.clock.now()),
+            insert_time=pacific(self.clock.now()),
             zone=self._url(zone),
         )
         done_at = self.clock.now() + timedelta(seconds=10 + self.faults.slow_operations_s)
@@ -297,11 +294,11 @@ class ComputeModel:
         if failure is None:
             failure = pending.finish()
         elif operation.operation_type == "insert":
-            self._remove((operation.zone.rpartition("/")[2], _last(operation.target_link)))
+            self._remove((operation.zone.rpartition("/")[2], last(operation.target_link)))
         operation.status = gce.Operation.Status.DONE
         operation.progress = 100
         if failure is not None:
-            operation.error = gce.Error(errors=[_as_error(*failure)])
+            operation.error = gce.Error(errors=[as_error(*failure)])
             operation.http_error_status_code = 503
             operation.http_error_message = "SERVICE UNAVAILABLE"
 
@@ -330,7 +327,7 @@ class ComputeModel:
         for name in ("labels", "metadata", "disks", "scheduling", "network_interfaces"):
             if not getattr(body, name):
                 setattr(body, name, getattr(properties, name))
-        _check(body, zone)
+        check(body, zone)
         return body
 
     def _key(self, zone: str, name: str) -> tuple[str, str]:
@@ -340,81 +337,3 @@ class ComputeModel:
 
     def _url(self, zone: str) -> str:
         return f"https://www.googleapis.com/compute/v1/projects/{PROJECT}/zones/{zone}"
-
-
-def trainer_template() -> gce.InstanceTemplate:
-    """Return a template as Terraform makes it."""
-    disk = gce.AttachedDisk(
-        boot=True,
-        kind="compute#attachedDisk",
-        index=0,
-        initialize_params=gce.AttachedDiskInitializeParams(
-            disk_size_gb=30,
-            disk_type="pd-balanced",
-            source_image="projects/debian-cloud/global/images/debian-13-v20260901",
-            labels={"team": "trainers"},
-        ),
-    )
-    return gce.InstanceTemplate(
-        name="trainer-1",
-        properties=gce.InstanceProperties(
-            machine_type="e2-standard-8",
-            disks=[disk],
-            labels={"team": "trainers"},
-            metadata=gce.Metadata(
-                fingerprint="of-the-template",
-                items=[
-                    gce.Items(key="startup-script", value="#!/bin/bash\n"),
-                    gce.Items(key="ss-lease-ttl-s", value="1"),
-                ],
-            ),
-            scheduling=gce.Scheduling(
-                provisioning_model="SPOT",
-                on_host_maintenance="TERMINATE",
-                termination_time="2030-01-01T00:00:00Z",
-                automatic_restart=False,
-            ),
-            network_interfaces=[gce.NetworkInterface(network="global/networks/default")],
-        ),
-    )
-
-
-def _check(body: gce.Instance, zone: str) -> None:
-    """Refuse what Compute Engine refuses."""
-    scheduling, disk = body.scheduling, body.disks[0]
-    longest_s, made = scheduling.max_run_duration.seconds, disk.initialize_params
-    rules = {
-        "name": _NAME.fullmatch(body.name),
-        "machineType": re.fullmatch(rf"(.*/)?zones/{zone}/machineTypes/[-\w]+", body.machine_type),
-        "scheduling.terminationTime": not (scheduling.termination_time and longest_s),
-        "scheduling.maxRunDuration": not longest_s or 30 <= longest_s <= _MOST_S,
-        "scheduling.instanceTerminationAction": not longest_s
-        or scheduling.instance_termination_action in {"STOP", "DELETE"},
-        "disks": disk.boot and made.source_image and len(body.disks) == 1,
-        "diskType": re.fullmatch(rf"(.*/)?zones/{zone}/diskTypes/[-\w]+", made.disk_type),
-        "networkInterfaces": body.network_interfaces,
-        "labels": all(map(_LABEL.fullmatch, (*body.labels, *body.labels.values()))),
-    }
-    wrong = [name for name, holds in rules.items() if not holds]
-    if wrong:
-        raise RefusedError(400, "invalid", f"Invalid value for field: {', '.join(wrong)}")
-
-
-def _as_error(code: str, message: str) -> gce.Errors:
-    info = gce.ErrorInfo(reason="resource_availability", metadatas={"zonesAvailable": "there-b"})
-    details = [gce.ErrorDetails(error_info=info)] if "EXHAUSTED" in code else []
-    return gce.Errors(code=code, message=message, error_details=details)
-
-
-def _last(url: str) -> str:
-    return url.rpartition("/")[2]
-
-
-def _fingerprint() -> str:
-    return uuid.uuid4().hex[:12]
-
-
-def _pacific(moment: datetime) -> str:
-    """As Compute Engine writes times: with milliseconds and the offset of California."""
-    local = (moment - timedelta(hours=8)).replace(tzinfo=None)
-    return local.isoformat(timespec="milliseconds") + "-08:00"

@@ -14,7 +14,8 @@ from threading import Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from compute_model import ComputeModel, RefusedError, Trouble
+from compute_model import ComputeModel, Trouble
+from compute_rules import RefusedError
 from google.cloud import compute_v1 as gce
 
 _ZONE = r"/zones/(?P<zone>[^/]+)"
@@ -83,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         verb, request = _parse(self.command, self.path, body)
         with model.lock:
             model.calls[verb] += 1
-            trouble = _take_trouble(model, verb)
+            trouble = _take_trouble(model, verb, request)
             if trouble is not None and not trouble.after_effect:
                 raise RefusedError(trouble.status, trouble.reason, trouble.message)
             model.settle()
@@ -106,9 +107,10 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def _take_trouble(model: ComputeModel, verb: str) -> Trouble | None:
+def _take_trouble(model: ComputeModel, verb: str, request: Any) -> Trouble | None:
     for trouble in model.faults.troubles:
-        if trouble.verb == verb:
+        is_page = trouble.page == getattr(request, "page_token", "")
+        if trouble.verb == verb and is_page:
             model.faults.troubles.remove(trouble)
             return trouble
     return None
