@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate, get_worker_info
 
-from vm_runtime.state import seed_rng, undisturbed_rng
+from vm_runtime.seeding import SampleRandomness, hash_of, seed_rng, undisturbed_rng
 
 Collate: TypeAlias = Callable[[list[Any]], Any]
 
@@ -71,7 +71,7 @@ def _quiet_threads() -> Iterator[None]:
 class SeededBatches(Dataset[Any]):
     """All batches of an epoch by position; each is the same whoever asks, and when."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - samples, their order, their randomness
         self,
         dataset: Any,  # noqa: ANN401  whatever has __len__ and __getitem__
         *,
@@ -79,6 +79,7 @@ class SeededBatches(Dataset[Any]):
         batch_size: int,
         key: tuple[int | str, ...],
         collate: Collate = default_collate,
+        randomness: SampleRandomness | None = None,
     ) -> None:
         """Make the batches of `dataset` in `order`.
 
@@ -88,11 +89,14 @@ class SeededBatches(Dataset[Any]):
             batch_size: samples in a batch; the last one may be smaller.
             key: what the randomness of a sample depends on, beside its index.
             collate: makes a batch of a list of samples.
+            randomness: what is known of the samples' randomness, such as from other epochs.
         """
+        self._randomness = randomness or SampleRandomness()
         self._dataset = dataset
-        self._order = order
+        self._order = np.asarray(order, dtype=np.int64)
         self._batch_size = batch_size
         self._key = key
+        self._sample_key = hash_of(*key)
         self._collate = collate
 
     def __len__(self) -> int:
@@ -106,11 +110,9 @@ class SeededBatches(Dataset[Any]):
     def __getitem__(self, position: int) -> Any:  # noqa: ANN401  a batch is what collate makes
         """Return the batch at `position`; the random generators are left as they were."""
         start = position * self._batch_size
+        indices = self._order[start : start + self._batch_size].tolist()
         with undisturbed_rng(), _quiet_threads():
-            samples = []
-            for index in self._order[start : start + self._batch_size]:
-                seed_rng(*self._key, int(index))
-                samples.append(self._dataset[int(index)])
+            samples = self._randomness.fetch(self._dataset, indices, self._sample_key)
             seed_rng(*self._key, "batch", position)
             return self._collate(samples)
 
@@ -121,13 +123,15 @@ class SeededBatches(Dataset[Any]):
             start: position of the first batch.
             num_workers: loader processes; 0: load in this process.
         """
+        if num_workers == 0:
+            return map(self.__getitem__, range(start, len(self)))
         loader: DataLoader[Any] = DataLoader(
             self,
             batch_size=None,
             sampler=range(start, len(self)),
             num_workers=num_workers,
             collate_fn=_as_it_is,
-            worker_init_fn=_ignore_stop_signals if num_workers else None,
+            worker_init_fn=_ignore_stop_signals,
             # Its own generator: a loader must not draw from the one that dropout uses.
             generator=torch.Generator(),
         )

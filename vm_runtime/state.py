@@ -5,19 +5,24 @@ Knows torch, numpy and Python's random; nothing of jobs, stores or loops.
 
 import hashlib
 import random
-from collections.abc import Iterator, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import get_worker_info
+
+from vm_runtime.seeding import has_cuda
 
 State: TypeAlias = dict[str, Any]
 """Nested dicts and lists of tensors, numbers and text: what `check_plain` accepts."""
 
-_LEAVES = (torch.Tensor, bool, int, float, str, bytes, type(None))
+# Exact types: an Enum is a str, and a namedtuple a tuple, but neither is loaded again.
+_MAPPINGS = (dict, OrderedDict, Counter)
+_SEQUENCES = (list, tuple, torch.Size)
+_LEAVES = (torch.Tensor, nn.Parameter, nn.Buffer, bool, int, float, str, bytes, type(None))
 
 
 class StateMismatchError(ValueError):
@@ -47,17 +52,18 @@ def check_plain(value: object, *, where: str = "state") -> None:
     Raises:
         TypeError: a value of another type; the message gives its path.
     """
-    if isinstance(value, Mapping):
-        for key, item in value.items():
+    kind = type(value)
+    if kind in _MAPPINGS:
+        for key, item in cast("dict[object, object]", value).items():
             check_plain(key, where=f"{where} (key)")
             check_plain(item, where=f"{where}.{key}")
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
+    elif kind in _SEQUENCES:
+        for number, item in enumerate(cast("tuple[object, ...]", value)):
             check_plain(item, where=f"{where}.{number}")
-    elif not isinstance(value, _LEAVES) or type(value).__module__.startswith("numpy"):
+    elif kind not in _LEAVES:
         message = (
             f"{where}: expected tensors, numbers, text, lists or dicts, found"
-            f" {type(value).__qualname__}; convert it in state_dict(), as checkpoints are loaded"
+            f" {kind.__qualname__}; convert it in state_dict(), as checkpoints are loaded"
             " without pickle"
         )
         raise TypeError(message)
@@ -75,7 +81,7 @@ def capture_rng() -> State:
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
     }
-    if _has_cuda():
+    if has_cuda():
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
 
@@ -88,42 +94,8 @@ def restore_rng(state: State) -> None:
     restored = (kind, keys.numpy().astype(np.uint32), position, has_gauss, cached)
     np.random.set_state(restored)  # noqa: NPY002  what user code draws from
     torch.set_rng_state(state["torch"])
-    if "cuda" in state and _has_cuda():
+    if "cuda" in state and has_cuda():
         torch.cuda.set_rng_state_all(state["cuda"])
-
-
-def seed_rng(*parts: int | str) -> None:
-    """Seed all random generators with a hash of `parts`: equal parts, equal numbers."""
-    text = "/".join(map(str, parts)).encode()
-    seed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  what user code draws from
-    # Not torch.manual_seed: where CUDA is idle it formats a stack trace, too slow per sample.
-    torch.default_generator.manual_seed(seed)
-    if _has_cuda():
-        torch.cuda.manual_seed_all(seed)
-
-
-@contextmanager
-def undisturbed_rng() -> Iterator[None]:
-    """Leave the random generators as they were, whatever the body draws from them."""
-    # Not `capture_rng`: this runs for each batch, and needs no form that can be saved.
-    python, torchs = random.getstate(), torch.get_rng_state()
-    numpys = np.random.get_state()  # noqa: NPY002  what user code draws from
-    cudas = torch.cuda.get_rng_state_all() if _has_cuda() else None
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpys)  # noqa: NPY002  what user code draws from
-        torch.set_rng_state(torchs)
-        if cudas is not None:
-            torch.cuda.set_rng_state_all(cudas)
-
-
-def _has_cuda() -> bool:
-    """Whether this process may use CUDA: a loader worker may not."""
-    return get_worker_info() is None and torch.cuda.is_available()
 
 
 @contextmanager
@@ -152,8 +124,11 @@ def weights_digest(model: nn.Module) -> str:
     It covers names, types, shapes and bytes, sorted by name: equal bits, equal digest.
     """
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        plain = tensor.detach().cpu().contiguous()
+    for name, value in sorted(model.state_dict().items()):
+        if not isinstance(value, torch.Tensor):
+            digest.update(f"{name}|{value!r}|".encode())  # a module's extra state
+            continue
+        plain: Any = value.detach().cpu().contiguous()
         digest.update(f"{name}|{plain.dtype}|{tuple(plain.shape)}|".encode())
         digest.update(plain.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

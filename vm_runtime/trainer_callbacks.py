@@ -30,4 +30,4 @@ class Callback:
         """After a checkpoint was committed; not part of the training's exact course."""
 
     def on_stop(self, reason: StopReason) -> None:
-        """Before training stops early; not part of the training's exact course."""
+        """When training stops early, its checkpoint committed; not part of its exact course."""

@@ -11,10 +11,11 @@ from enum import StrEnum
 from typing import Any, Final, assert_never
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from vm_runtime.data import SeededBatches, epoch_order
+from vm_runtime.fabric import Fabric
+from vm_runtime.seeding import SampleRandomness, seed_rng
 from vm_runtime.state import (
     State,
     Stateful,
@@ -22,7 +23,6 @@ from vm_runtime.state import (
     gradients,
     restore_gradients,
     restore_rng,
-    seed_rng,
 )
 from vm_runtime.trainer_fit import check_fit, fingerprint
 from vm_runtime.trainer_settings import TrainingSettings
@@ -89,6 +89,7 @@ class TrainingLoop:
         self._train_modes = _modes(settings.model)
         self._batches: Iterator[Any] | None = None
         self._val_batches: Iterator[Any] | None = None
+        self._randomness = SampleRandomness()
         self._train = self._epoch_batches(0)
         self._val = self._validation_batches()
         self.position = Position()
@@ -145,6 +146,7 @@ class TrainingLoop:
             batch_size=settings.batch_size,
             key=(settings.seed, epoch),
             collate=settings.collate_fn,
+            randomness=self._randomness,
         )
 
     def _validation_batches(self) -> SeededBatches | None:
@@ -295,6 +297,7 @@ class TrainingLoop:
             "position": {**asdict(self.position), "phase": self.position.phase.value},
             "model": settings.model.state_dict(),
             "modes": _modes(settings.model),
+            "trainable": {name: p.requires_grad for name, p in settings.model.named_parameters()},
             "optimizer": settings.optimizer.state_dict(),
             "lr_scheduler": None if scheduler is None else scheduler.state_dict(),
             "gradients": gradients(settings.model),
@@ -317,6 +320,8 @@ class TrainingLoop:
         check_fit(settings, state)
         settings.model.load_state_dict(state["model"])
         _set_modes(settings.model, state["modes"])
+        for name, parameter in settings.model.named_parameters():
+            parameter.requires_grad_(state["trainable"][name])
         self._optimizer.load_state_dict(state["optimizer"])
         if settings.lr_scheduler is not None:
             settings.lr_scheduler.load_state_dict(state["lr_scheduler"])

@@ -11,12 +11,12 @@ import torch
 
 from vm_runtime.checkpoint import Checkpoints, CheckpointWriteError
 from vm_runtime.contract.ledger import SegmentKind
+from vm_runtime.seeding import undisturbed_rng
 from vm_runtime.session import Session, StopReason
 from vm_runtime.state import (
     State,
     check_plain,
     non_finite_parameters,
-    undisturbed_rng,
     weights_digest,
 )
 from vm_runtime.trainer_loop import Event, NonFiniteError, Position, TrainingLoop
@@ -83,7 +83,8 @@ class SessionRun:
             self._loop.load_state_dict(state)
         self._committed = Position(**asdict(self._loop.position))
         _log.info("resumed from checkpoint %s", restored.manifest.checkpoint_id)
-        return restored.manifest.finished
+        # A finished training goes on if the script now asks for more epochs.
+        return restored.manifest.finished and self._loop.done
 
     def _train(self) -> StopReason | None:
         """Go on until the work is done or there is a reason to stop, which is returned."""
@@ -108,15 +109,18 @@ class SessionRun:
         every_s = self._settings.checkpoint_every_s
         if every_s is None:
             return False
-        return (self._session.clock.now() - self._committed_at).total_seconds() >= every_s
+        now = self._session.clock.now()
+        self._committed_at = min(self._committed_at, now)  # a clock set back delays nothing
+        return (now - self._committed_at).total_seconds() >= every_s
 
     def _stop(self, reason: StopReason) -> None:
         loop = self._loop
-        with undisturbed_rng():
-            loop.call("on_stop", reason)
         if loop.position != self._committed:
             self._commit(finished=False)
         self._report()
+        # After the commit: a callback that raises or hangs must not cost what was trained.
+        with undisturbed_rng():
+            loop.call("on_stop", reason)
         self._session.end(finished=False, stopped_because=reason)
 
     def _commit(self, *, finished: bool) -> None:

@@ -9,12 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from vm_runtime.seeding import seed_rng, undisturbed_rng
 from vm_runtime.state import (
     capture_rng,
     check_plain,
     restore_rng,
-    seed_rng,
-    undisturbed_rng,
     weights_digest,
 )
 
