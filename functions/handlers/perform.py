@@ -24,8 +24,8 @@ from functions.domain.lifecycle.making import RUN_MARGIN, give_up
 from functions.domain.lifecycle.observation import Observation
 from functions.domain.lifecycle.state import JobState, Phase, Target
 from functions.domain.lifecycle.timing import Timing
-from functions.domain.lifecycle.vm import Vm, VmSpec
-from functions.errors import PermissionDeniedError
+from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec
+from functions.errors import InvalidInputError, PermissionDeniedError
 from functions.handlers.documents import Documents
 from functions.handlers.observe import Sighting
 from functions.ports import Ports
@@ -112,7 +112,16 @@ def _save(ports: Ports, sighting: Sighting, state: JobState) -> bool:
 def _insert(ports: Ports, sighting: Sighting, action: Insert) -> bool:
     seen, target = sighting.seen, action.target
     request_id = _request_id(seen.now, seen.timing, target.vm, "insert")
-    operation = ports.fleet.insert(_spec(ports, seen, target), request_id=request_id)
+    try:
+        operation = ports.fleet.insert(_spec(ports, seen, target), request_id=request_id)
+    except InvalidInputError as error:  # It would be refused again: patience ends in a message.
+        operation = Operation(
+            name="refused",
+            compute_zone=target.compute_zone,
+            done=True,
+            failure=FailureKind.OTHER,
+            message=str(error),
+        )
     if operation.done and operation.failure is not None:
         return perform(ports, sighting, give_up(seen, target, operation))
     asked = replace(seen.state, target=replace(target, operation=operation.name))

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from functions.domain.lifecycle.vm import Operation, Vm, VmSpec
+from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec
+from functions.errors import QuotaExceededError
 from functions.local.calls import AlreadyExistsError, NotFoundError, call
 from functions.local.front import OPERATION, REQUEST_ID, SPEC, VMS
 
@@ -21,13 +22,24 @@ class LocalFleet:
         return VMS.validate_json(call("GET", f"{self._url}/vms"))
 
     def insert(self, spec: VmSpec, *, request_id: str) -> Operation:
-        """Start to create a VM; if the name exists, return a done operation."""
+        """Start to create a VM; if the name exists, return a done operation.
+
+        Without quota the operation has failed.
+        """
         data = SPEC.dump_json(spec)
         try:
             answer = call("POST", f"{self._url}/vms", data=data, params={REQUEST_ID: request_id})
         except AlreadyExistsError as error:
             return Operation(
                 name=spec.name, compute_zone=spec.compute_zone, done=True, message=str(error)
+            )
+        except QuotaExceededError as error:
+            return Operation(
+                name=spec.name,
+                compute_zone=spec.compute_zone,
+                done=True,
+                failure=FailureKind.QUOTA,
+                message=str(error),
             )
         return OPERATION.validate_json(answer)
 

@@ -146,6 +146,25 @@ def test_vms_that_never_show_up_do_not_make_a_hot_loop(monkeypatch: pytest.Monke
     assert len(asked) <= Timing().max_fruitless_vms
 
 
+def test_a_vm_that_compute_engine_refuses_to_make_ends_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A malformed insert would be refused for ever: the job fails, and says what was said."""
+
+    def insert(*_: object, **__: object) -> Operation:
+        raise InvalidInputError("machine type e2-standard-8: expected another disk")
+
+    world = World()
+    monkeypatch.setattr(world.fleet, "insert", insert)
+    world.submit(job(), steps_of(job()))
+
+    world.run(world.is_over, at_most_h=40)
+
+    state = world.state("digits")
+    assert state.phase is Phase.FAILED
+    assert "expected another disk" in state.message
+
+
 def test_a_vm_that_a_person_deletes_is_replaced_and_costs_no_patience() -> None:
     """What it had committed counts: it was not fruitless."""
     world = begun()

@@ -55,10 +55,11 @@ def _close(seen: Observation) -> Action | None:
         reason = message or f"the script failed {seen.job.max_failures} times; see the VM's log"
         return Close(owner=Owner.STOP_VM, phase=Phase.FAILED, reason=reason)
     if seen.state.fruitless_vms >= seen.timing.max_fruitless_vms and not seen.alive:
+        last = seen.state.message or "it ended"
         reason = (
             f"{seen.state.fruitless_vms} VMs in a row made no new checkpoint. Look at the VM's"
             " serial console and the script's log, mend it, and submit the job again;"
-            f" it would resume from step {seen.step}."
+            f" it would resume from step {seen.step}. The last of them: {last}."
         )
         return Close(owner=Owner.STOP_VM, phase=Phase.FAILED, reason=reason)
     return None
