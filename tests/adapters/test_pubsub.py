@@ -68,11 +68,21 @@ def test_a_message_is_on_the_topic_when_publish_returns(pubsub: FakePubSub) -> N
 
 
 def test_messages_are_not_gathered(pubsub: FakePubSub) -> None:
-    """One request each: a batch would wait for company."""
+    """One request each, also when several come at once: a batch would wait for company."""
     one = publisher()
-    one.publish(AGAIN)
     one.publish(HEARTBEAT)
-    assert [len(request.messages) for request in pubsub.requests] == [1, 1]
+    together = threading.Barrier(4)
+
+    def publish() -> None:
+        together.wait()
+        one.publish(AGAIN)
+
+    threads = [threading.Thread(target=publish) for _ in range(together.parties)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [len(request.messages) for request in pubsub.requests] == [1] * 5
 
 
 def test_attributes_say_kind_and_job(pubsub: FakePubSub) -> None:
