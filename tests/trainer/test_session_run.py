@@ -9,14 +9,22 @@ import pytest
 import torch
 from fake_session import JOB, FakeSession
 from memory_blobs import MemoryBlobStore
-from tiny_training import Average, final_state, fit, latest, run_to_end, tiny_trainer
+from tiny_training import (
+    Average,
+    differences,
+    final_state,
+    fit,
+    latest,
+    run_to_end,
+    tiny_trainer,
+)
 from torch import Tensor
 
 from vm_runtime.checkpoint import CheckpointWriteError
 from vm_runtime.contract import object_names
 from vm_runtime.session import LeaseLostError, StopReason
 from vm_runtime.state import StateMismatchError, weights_digest
-from vm_runtime.trainer import NonFiniteError
+from vm_runtime.trainer import IntervalTrainer, NonFiniteError
 
 
 def test_a_finished_run_is_booked_reported_and_ended_in_order() -> None:
@@ -247,3 +255,85 @@ def test_batches_that_are_no_pairs_are_explained() -> None:
     """A data set of single tensors gets an error that says what is wanted."""
     with pytest.raises(TypeError, match="inputs, targets"):
         fit(tiny_trainer(train_dataset=torch.zeros(8, 4)), None)
+
+
+def test_what_a_callback_unfroze_stays_so_after_a_stop() -> None:
+    """Which weights are trained is part of the state: fine-tuning resumes to the same bits."""
+
+    class Unfreeze(Average):
+        def __init__(self, trainer: list[IntervalTrainer]) -> None:
+            super().__init__()
+            self._trainer = trainer
+
+        def on_epoch_start(self, epoch: int) -> None:
+            super().on_epoch_start(epoch)
+            if epoch == 1:
+                self._trainer[0].model[0].requires_grad_()
+
+    def frozen(init: int) -> IntervalTrainer:
+        holder: list[IntervalTrainer] = []
+        trainer = tiny_trainer(init=init, callbacks=[Unfreeze(holder)])
+        trainer.model[0].requires_grad_(requires_grad=False)
+        holder.append(trainer)
+        return trainer
+
+    straight, stopped = MemoryBlobStore(), MemoryBlobStore()
+    fit(frozen(0), FakeSession(straight))
+    fit(frozen(0), FakeSession(stopped, stop_at_look=9))
+    assert latest(stopped).step == 6  # within the second epoch, when all are trained
+    assert fit(frozen(1), FakeSession(stopped, incarnation=2)).finished
+    assert differences(final_state(straight), final_state(stopped)) == []
+
+
+def test_a_callback_that_raises_at_a_stop_costs_no_step() -> None:
+    """What was trained is committed before a callback is told of the stop."""
+
+    class Failing:
+        def on_stop(self, reason: StopReason) -> None:
+            raise RuntimeError(f"no way to tell of {reason}")
+
+    store = MemoryBlobStore()
+    with pytest.raises(RuntimeError, match="no way to tell"):
+        fit(tiny_trainer(callbacks=[Failing()]), FakeSession(store, stop_at_look=3))
+    assert latest(store).step == 3
+
+
+def test_more_epochs_carry_a_finished_training_on() -> None:
+    """Asked for more than before, it trains what is missing, as if it had never been finished."""
+    straight, longer = MemoryBlobStore(), MemoryBlobStore()
+    fit(tiny_trainer(epochs=3), FakeSession(straight))
+    assert fit(tiny_trainer(epochs=2), FakeSession(longer)).step == 8
+    outcome = fit(tiny_trainer(epochs=3), FakeSession(longer, incarnation=2))
+    assert (outcome.finished, outcome.step) == (True, 12)
+    assert latest(longer).finished
+    assert differences(final_state(straight), final_state(longer)) == []
+
+
+def test_a_clock_set_back_delays_no_checkpoint() -> None:
+    """Time is counted from where the clock was set back to."""
+
+    class SetBack(FakeSession):
+        def stop_reason(self) -> StopReason | None:
+            if self.looks == 1:
+                self.clock.step(-3600)
+            return super().stop_reason()
+
+    session = SetBack(MemoryBlobStore())
+    fit(tiny_trainer(checkpoint_every_s=2.0), session)
+    assert session.calls.count("checkpoint") > 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"accumulate": 50},
+        {"batch_size": 50},
+        {"accumulate": 3, "val_every_n_steps": 1},
+    ],
+)
+def test_odd_sizes_train_to_the_end_and_resume_exactly(changes: dict[str, Any]) -> None:
+    """Accumulation or batches larger than the epoch are no special case."""
+    straight, stopped = MemoryBlobStore(), MemoryBlobStore()
+    run_to_end(straight, **changes)
+    run_to_end(stopped, (1, 1, 2, 1), **changes)
+    assert differences(final_state(straight), final_state(stopped)) == []

@@ -1,8 +1,11 @@
 """State is complete, safe to load, and equal digests mean equal bits."""
 
 import random
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
+from enum import StrEnum
 from io import BytesIO
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -91,14 +94,63 @@ def test_a_digest_changes_with_any_bit_name_type_or_shape() -> None:
     assert weights_digest(Holder("a", one.t().contiguous().t())) == digests[0]
 
 
+def test_a_digest_covers_a_modules_extra_state() -> None:
+    """State that is no tensor neither breaks the digest nor escapes it."""
+
+    class Counting(nn.Linear):
+        count = 0
+
+        def get_extra_state(self) -> int:
+            return self.count
+
+    layer = Counting(1, 1)
+    before = weights_digest(layer)
+    layer.count = 1
+    assert weights_digest(layer) != before
+
+
 def test_plain_state_passes() -> None:
     """What torch's own optimizers and schedulers keep is accepted."""
-    check_plain({"a": [1, 2.0, "x", None, (True, b"y")], "b": OrderedDict(c=torch.ones(1))})
-    check_plain({"milestones": Counter([3, 5])})
+    state = {
+        "a": [1, 2.0, "x", None, (True, b"y")],
+        "b": OrderedDict(c=torch.ones(1), d=nn.Parameter(torch.ones(1))),
+        "milestones": Counter([3, 5]),
+        "shape": torch.Size([2]),
+    }
+    check_plain(state)
+    file = BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    assert torch.load(file, weights_only=True) == state
 
 
-@pytest.mark.parametrize("value", [object(), np.float64(1.0), np.ones(2), {1, 2}])
+class _Word(StrEnum):
+    ONE = "one"
+
+
+class _Pair(NamedTuple):
+    a: int
+    b: int
+
+
+class _Marked(torch.Tensor):
+    pass
+
+
+class _Own(dict[str, int]):
+    pass
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(object(), np.float64(1.0), np.ones(2), {1, 2}),
+        # Each of these is saved without a word, and then never loaded again.
+        *(_Word.ONE, {_Word.ONE: 1}, _Own(a=1), defaultdict(list), MappingProxyType({})),
+        *(_Pair(1, 2), torch.ones(1).as_subclass(_Marked)),
+    ],
+)
 def test_what_needs_pickle_is_refused_by_its_path(value: object) -> None:
     """The message says where the value is."""
-    with pytest.raises(TypeError, match=r"state\.a\.1: expected tensors"):
+    with pytest.raises(TypeError, match=r"state\.a\.1.*: expected tensors"):
         check_plain({"a": [0, value]})
