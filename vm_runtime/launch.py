@@ -77,7 +77,7 @@ def run_on_vm(environment: Mapping[str, str]) -> ExitCode:
             folder = Path(name)
             try:
                 download_source(store, me.job_id, folder)
-            except StorageError as error:
+            except (StorageError, OSError) as error:  # OSError: the disk is full, names collide
                 session.fail(f"expected the job's source, found: {error}")
                 return ExitCode.FAILED
             code = run_script(session, folder / job.script, job.args, work_folder=folder)

@@ -31,6 +31,7 @@ class ProgressFile:
         self._store = store
         self._name = object_names.progress(job_id)
         self._generation: int | None = None
+        self._found: Progress | None = None
 
     def read(self) -> Progress | None:
         """Return what was reported last, by whatever VM; `None`: nothing yet.
@@ -41,10 +42,11 @@ class ProgressFile:
         try:
             blob = self._store.read(self._name)
         except BlobNotFoundError:
-            self._generation = 0
+            self._generation, self._found = 0, None
             return None
+        self._found = decode(Progress, blob.data, name=self._name)
         self._generation = blob.generation
-        return decode(Progress, blob.data, name=self._name)
+        return self._found
 
     def write(self, progress: Progress) -> None:
         """Write unless a VM of a higher incarnation has written.
@@ -55,7 +57,8 @@ class ProgressFile:
         """
         for attempt in range(_ATTEMPTS):
             if self._generation is None or attempt:
-                self._check_incarnation(self.read(), progress.incarnation)
+                self.read()
+            self._check_incarnation(self._found, progress.incarnation)
             try:
                 self._generation = self._store.write(
                     self._name, encode(progress), if_generation=self._generation

@@ -72,7 +72,7 @@ def run_script(
         _log.warning("superseded: %s", error)
         session.leave(str(error))
     except SystemExit as error:
-        if error.code not in {None, 0} and not session.has_ended:
+        if error.code not in (None, 0) and not session.has_ended:
             session.fail(_explain(session.job, f"it exited with {error.code!r}", ""))
     except KeyboardInterrupt:  # the second Ctrl-C: somebody does not want to wait
         session.end(finished=False, stopped_because=StopReason.SIGNAL)

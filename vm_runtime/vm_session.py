@@ -4,6 +4,7 @@ import logging
 import threading
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import isfinite
 
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import Latest
@@ -143,7 +144,13 @@ class VmSession:
         self._reporter.start()
 
     def begin(self) -> StopReason | None:
-        """Block until the interval has started and the lease is held; see the Protocol."""
+        """Block until the interval has started and the lease is held; see the Protocol.
+
+        Raises:
+            RuntimeError: the job is finished or failed already.
+        """
+        if self._ended:
+            return self._reason_again()
         self._begun = True
         self._set_state(RunState.WAITING, SegmentKind.WAIT)
         _log.info("waiting for %s and the lease", self._place.interval_start.isoformat())
@@ -167,6 +174,16 @@ class VmSession:
         self._set_state(RunState.TRAINING, SegmentKind.LOAD)
         _log.info("lease taken, training from step %d", self._committed_step)
         return None
+
+    def _reason_again(self) -> StopReason:
+        reason = self._stop.reason()
+        if self._progress.state is RunState.STOPPED and reason is not None:
+            return reason
+        raise RuntimeError(
+            f"expected one training in a job, found another after the job was"
+            f" {self._progress.state}. Call fit() once, and submit a second training as a job"
+            " of its own."
+        )
 
     def stop_reason(self) -> StopReason | None:
         """Return why to stop, `None` to go on."""
@@ -207,8 +224,9 @@ class VmSession:
                 self._progress,
                 steps_done=steps_done,
                 steps_total=steps_total,
-                seconds_per_step=seconds_per_step or self._progress.seconds_per_step,
-                metrics=dict(metrics),
+                seconds_per_step=_usable(seconds_per_step) or self._progress.seconds_per_step,
+                # The documents refuse NaN; a diverging metric is no reason to stop training.
+                metrics={name: value for name, value in metrics.items() if isfinite(value)},
                 failures_in_a_row=0 if committed_more else self._progress.failures_in_a_row,
             )
 
@@ -313,6 +331,13 @@ class VmSession:
         if not self._superseded:
             _log.error("superseded, training stops: %s", error)
         self._superseded = str(error)
+
+
+def _usable(seconds_per_step: float | None) -> float | None:
+    """Return it, `None` if it cannot be: a clock that was set back measures nonsense."""
+    if seconds_per_step is None or not isfinite(seconds_per_step) or seconds_per_step <= 0:
+        return None
+    return seconds_per_step
 
 
 def _carried_over(last: Progress | None, job: Job, place: Place) -> Progress:

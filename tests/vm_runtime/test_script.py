@@ -20,6 +20,7 @@ BROKEN = {
     "returns at once": ("x = 1", "without calling"),
     "exits": ("import sys\nsys.exit(3)", "exited with 3"),
     "exits with a message": ("import sys\nsys.exit('no data')", "no data"),
+    "exits with a list": ("import sys\nsys.exit(['no', 'data'])", "'no', 'data'"),
     "raises in mid-training": (f"{BEGIN}session.begin()\n1 / 0\n", "ZeroDivisionError"),
     "leaves in mid-training": (f"{BEGIN}session.begin()\n", "returned in between"),
 }

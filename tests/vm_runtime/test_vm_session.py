@@ -187,3 +187,57 @@ def test_a_lost_answer_does_not_confuse_the_progress() -> None:
     parts.put_progress(earlier(parts, steps_done=41))
     file.write(replace(report, steps_done=42))
     assert parts.progress().steps_done == 42
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_metric_that_is_no_number_does_not_stop_the_training(value: float) -> None:
+    """The documents refuse NaN: it is left out, and the rest is reported."""
+    parts = Parts()
+    parts.session.start()
+    assert parts.session.begin() is None
+    parts.session.report(
+        steps_done=3,
+        steps_total=9,
+        seconds_per_step=value,
+        metrics={"loss": value, "accuracy": 0.5},
+        committed_step=0,
+    )
+    parts.session.end(finished=True, stopped_because=None)
+    report = parts.progress()
+    assert (report.steps_done, report.metrics) == (3, {"accuracy": 0.5})
+    assert report.seconds_per_step is None
+
+
+def test_a_superseded_vm_that_boots_late_reports_nothing() -> None:
+    """A lower incarnation does not overwrite a higher one's report, not even its first time."""
+    parts = Parts(incarnation=1)
+    done = earlier(parts, vm="ss-a-2", incarnation=2, state=RunState.FINISHED)
+    parts.put_progress(done)
+    parts.session.start()
+    until(lambda: parts.store.list("jobs/a/ledger/") != [])
+    parts.session.leave("the test is over")
+    assert parts.progress() == done
+
+
+def test_a_second_training_in_a_finished_job_is_refused() -> None:
+    """It would take the released lease again and unmake the end; the job stays finished."""
+    parts = Parts()
+    parts.session.start()
+    assert parts.session.begin() is None
+    parts.session.end(finished=True, stopped_because=None)
+    with pytest.raises(RuntimeError, match="expected one training in a job"):
+        parts.session.begin()
+    assert parts.session.has_finished
+    assert not parts.lease.held_surely(parts.session.clock.now())
+
+
+def test_a_second_training_after_a_stop_is_stopped_too() -> None:
+    """A script that does not look at how the first one ended comes to its end all the same."""
+    parts = Parts()
+    parts.session.start()
+    assert parts.session.begin() is None
+    parts.stop.raise_flag(StopReason.SIGNAL)
+    parts.session.end(finished=False, stopped_because=StopReason.SIGNAL)
+    assert parts.session.begin() is StopReason.SIGNAL
+    assert not parts.lease.held_surely(parts.session.clock.now())
+    assert parts.progress().state is RunState.STOPPED
