@@ -1,12 +1,13 @@
 """What is peculiar to Google Cloud Storage: lost answers, rights, bounded patience."""
 
+import random
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from fake_gcs import FaultyProxy
 
-from vm_runtime.storage.gcs import GcsBlobStore
+from vm_runtime.storage.gcs import GcsBlobStore, isolate_randomness
 from vm_runtime.storage.port import (
     PreconditionFailedError,
     StorageDeniedError,
@@ -84,3 +85,16 @@ def test_a_server_that_is_not_there_is_unavailable(
     """No connection is an error of the port too."""
     with pytest.raises(StorageUnavailableError):
         make_gcs_store("http://127.0.0.1:9", retry_s=0.3).read("a")
+
+
+def test_uploads_do_not_draw_from_the_users_random_numbers(
+    gcs: GcsBlobStore, proxy: FaultyProxy
+) -> None:
+    """A lease renewed in the background, or a retry, changes nothing that a training draws."""
+    gcs.write("a", b"1")
+    isolate_randomness()  # as the default client does
+    random.seed(1)
+    before = random.getstate()
+    proxy.faults = [(503, False)]
+    gcs.write("a", b"2")
+    assert random.getstate() == before

@@ -1,5 +1,7 @@
 """The bucket on Google Cloud Storage, on Google's own client (imported at the first call)."""
 
+import random
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +31,19 @@ _TIMEOUT_S = (10.0, 60.0)
 def _default_client() -> "storage.Client":
     from google.cloud import storage  # noqa: PLC0415 - takes a third of a second
 
+    isolate_randomness()
     return storage.Client()
+
+
+def isolate_randomness() -> None:
+    """Let Google's libraries draw from generators of their own.
+
+    They draw from Python's global one for each upload and each pause, in whatever thread:
+    a lease that is renewed in the background would change what the user's training draws.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("google.") and getattr(module, "random", None) is random:
+            setattr(module, "random", random.Random())  # noqa: B010, S311  not a declared name
 
 
 class GcsBlobStore:
