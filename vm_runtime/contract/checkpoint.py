@@ -24,7 +24,8 @@ class CheckpointManifest:
     """Commit marker of a checkpoint: written after the payload, so it exists only if all does."""
 
     checkpoint_id: str
-    """`<step>-<incarnation>`, zero-padded, see `object_names.checkpoint_id`."""
+    """`<step>-<incarnation>`, zero-padded, see `object_names.checkpoint_id`; with `-02` and so on
+    behind it where an incarnation wrote the same step before: nothing is written over."""
     job_id: JobId
     """The job."""
     step: Count
