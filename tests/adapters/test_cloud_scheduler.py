@@ -5,11 +5,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import grpc
 import pytest
+from fake_scheduler import FakeScheduler
 from google.cloud import scheduler_v1
-from google.cloud.scheduler_v1.services.cloud_scheduler.transports import (
-    CloudSchedulerGrpcTransport,
-)
-from grpc_services import Fault, Faults, serving
+from grpc_services import Fault
 from hypothesis import given
 from hypothesis import strategies as st
 from manual_clock import ManualClock
@@ -25,58 +23,10 @@ NOW = datetime(2026, 1, 5, 8, 0, 30, tzinfo=UTC)
 State = scheduler_v1.Job.State
 
 
-class FakeScheduler:
-    """Two jobs; a masked update, resuming and running as the service documents them."""
-
-    def __init__(self) -> None:
-        """Begin with both jobs enabled."""
-        self.faults = Faults()
-        self.calls: list[str] = []
-        self.jobs = {
-            name: scheduler_v1.Job(
-                name=name, schedule="0 * * * *", time_zone="Europe/Berlin", state=State.ENABLED
-            )
-            for name in (BOUNDARY, FORECAST)
-        }
-
-    def update(self, request: scheduler_v1.UpdateJobRequest) -> scheduler_v1.Job:
-        """Change what the mask names, and nothing else; a paused job stays paused."""
-        self.calls.append("update")
-        job = self.jobs[request.job.name]
-        for path in request.update_mask.paths:
-            setattr(job, path, getattr(request.job, path))
-        return job
-
-    def resume(self, request: scheduler_v1.ResumeJobRequest) -> scheduler_v1.Job:
-        """Enable again."""
-        self.calls.append("resume")
-        self.jobs[request.name].state = State.ENABLED
-        return self.jobs[request.name]
-
-    def run(self, request: scheduler_v1.RunJobRequest) -> scheduler_v1.Job:
-        """Note that it was run."""
-        self.calls.append(f"run {request.name}")
-        return self.jobs[request.name]
-
-
 @pytest.fixture
-def scheduler() -> Iterator[tuple[FakeScheduler, str]]:
-    """The service and its address."""
-    fake = FakeScheduler()
-    job = scheduler_v1.Job
-    methods = {
-        "UpdateJob": (scheduler_v1.UpdateJobRequest, job, fake.update),
-        "ResumeJob": (scheduler_v1.ResumeJobRequest, job, fake.resume),
-        "RunJob": (scheduler_v1.RunJobRequest, job, fake.run),
-    }
-    with serving("google.cloud.scheduler.v1.CloudScheduler", methods, fake.faults) as address:
-        yield fake, address
-
-
-@pytest.fixture
-def fake(scheduler: tuple[FakeScheduler, str]) -> FakeScheduler:
-    """The service."""
-    return scheduler[0]
+def fake() -> FakeScheduler:
+    """The service with its two jobs, enabled."""
+    return FakeScheduler(BOUNDARY, FORECAST)
 
 
 @pytest.fixture
@@ -86,21 +36,16 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def alarm(
-    scheduler: tuple[FakeScheduler, str], clock: ManualClock
-) -> Iterator[CloudSchedulerAlarm]:
+def alarm(fake: FakeScheduler, clock: ManualClock) -> Iterator[CloudSchedulerAlarm]:
     """The adapter on Google's own client."""
-    channel = grpc.insecure_channel(scheduler[1])
-    yield CloudSchedulerAlarm(
-        boundary_job=BOUNDARY,
-        forecast_job=FORECAST,
-        clock=clock,
-        make_client=lambda: scheduler_v1.CloudSchedulerClient(
-            transport=CloudSchedulerGrpcTransport(channel=channel)
-        ),
-        patience_s=0.5,
-    )
-    channel.close()
+    with fake.running() as make_client:
+        yield CloudSchedulerAlarm(
+            boundary_job=BOUNDARY,
+            forecast_job=FORECAST,
+            clock=clock,
+            make_client=make_client,
+            patience_s=0.5,
+        )
 
 
 @given(at=st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001 - made aware below

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import grpc
 import pytest
+from fake_pubsub import FakePubSub
 from google.auth.exceptions import DefaultCredentialsError
-from google.pubsub_v1 import types
-from grpc_services import Fault, Faults, serving
+from grpc_services import Fault
 
 from functions.adapters import google_calls
 from functions.adapters.pubsub import PubSubPublisher
@@ -23,31 +23,11 @@ AGAIN = WakeUp(
 HEARTBEAT = WakeUp(kind=WakeUpKind.HEARTBEAT, sent_at=AGAIN.sent_at)
 
 
-class FakePubSub:
-    """A topic that keeps what it is given."""
-
-    def __init__(self) -> None:
-        """Begin empty and well."""
-        self.faults = Faults()
-        self.requests: list[types.PublishRequest] = []
-
-    @property
-    def messages(self) -> list[types.PubsubMessage]:
-        """What was published."""
-        return [message for request in self.requests for message in request.messages]
-
-    def publish(self, request: types.PublishRequest) -> types.PublishResponse:
-        """Keep the messages."""
-        self.requests.append(request)
-        return types.PublishResponse(message_ids=[str(n) for n, _ in enumerate(request.messages)])
-
-
 @pytest.fixture
 def pubsub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePubSub]:
     """A service that the client finds as it finds Google's emulator."""
     fake = FakePubSub()
-    method = (types.PublishRequest, types.PublishResponse, fake.publish)
-    with serving("google.pubsub.v1.Publisher", {"Publish": method}, fake.faults) as address:
+    with fake.running() as address:
         monkeypatch.setenv("PUBSUB_EMULATOR_HOST", address)
         yield fake
 
