@@ -162,7 +162,7 @@ def test_a_function_dies_at_any_effect(part: int) -> None:
         assert world.crashes == 1
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_any_mixture_of_faults(seed: int) -> None:
     """Promises 1 to 4 hold under doubled, lost, late messages, crashes and preemptions."""

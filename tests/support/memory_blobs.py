@@ -55,17 +55,17 @@ class MemoryBlobStore:
 
     def list(self, prefix: str) -> list[BlobInfo]:
         """Return what starts with `prefix`, sorted."""
+        now = datetime.now(UTC)
         with self._lock:
+            found = sorted(name for name in self._blobs if name.startswith(prefix))
             return [
                 BlobInfo(
                     name=name,
-                    size_bytes=len(blob.data),
-                    generation=blob.generation,
-                    updated_at=datetime.now(UTC),
+                    size_bytes=len(self._blobs[name].data),
+                    generation=self._blobs[name].generation,
+                    updated_at=now,
                 )
-                for name, blob in sorted(
-                    item for item in self._blobs.items() if item[0].startswith(prefix)
-                )
+                for name in found
             ]
 
     def upload(self, name: str, source: Path) -> int:
