@@ -14,6 +14,7 @@ from fleet_contract import INTERVAL_END, ZONE, FleetContract, FleetHarness, only
 from google.cloud import compute_v1 as gce
 
 from functions.adapters.compute_making import template_name
+from functions.adapters.compute_reading import read_vm
 from functions.domain.lifecycle.vm import VmStatus
 from functions.errors import InvalidInputError, UnavailableError
 
@@ -109,6 +110,10 @@ def test_vm_of_others_is_not_listed(cloud: ComputeEngine) -> None:
     """A VM without our label is none of ours, whatever its name and metadata."""
     cloud.fleet.insert(replace(spec(), labels={}), request_id="a")
     assert not cloud.fleet.list()
+    assert cloud.model.filters == {"labels.managed-by=smartscheduler"}
+    stray = cloud.model.machine("ss-digits-1")
+    stray.labels = {**spec().labels, "managed-by": "somebody"}
+    assert read_vm(stray) is None  # Nor would it be if the filter let it through.
 
 
 def test_vm_that_lost_its_label_is_left_alone(cloud: ComputeEngine) -> None:

@@ -87,6 +87,8 @@ class ComputeModel:
         self.clock = clock
         self.faults = ComputeFaults()
         self.calls: Counter[str] = Counter()
+        self.filters: set[str] = set()
+        """Filters of all lists."""
         self.templates = {"trainer-1": trainer_template()}
         self.disks: dict[tuple[str, str], dict[str, str]] = {}
         """Labels of each disk, by compute zone and name."""
@@ -176,6 +178,7 @@ class ComputeModel:
         self, request: gce.AggregatedListInstancesRequest
     ) -> gce.InstanceAggregatedList:
         """Return a page of the VMs that have the label of the filter."""
+        self.filters.add(request.filter)
         wanted = re.fullmatch(r"labels\.([-_a-z0-9]+)=([-_a-z0-9]+)", request.filter)
         if request.filter and wanted is None:
             raise RefusedError(400, "invalid", f"Invalid list filter expression {request.filter}")

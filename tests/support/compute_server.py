@@ -107,7 +107,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def _take_trouble(model: ComputeModel, verb: str, request: Any) -> Trouble | None:
+def _take_trouble(model: ComputeModel, verb: str, request: object) -> Trouble | None:
     for trouble in model.faults.troubles:
         is_page = trouble.page == getattr(request, "page_token", "")
         if trouble.verb == verb and is_page:
