@@ -49,6 +49,9 @@ class IntervalTrainer(TrainingSettings):
     Stopped between two micro-batches of one optimizer step, it saves the gradients
     gathered so far; stopped within a validation, its partial sums. While `fit()` runs,
     torch uses deterministic algorithms only.
+
+    Exactness ends where threads of your own draw from the global random generators: give
+    them generators of their own, as SmartScheduler does with Google's libraries.
     """
 
     def fit(self) -> Outcome:
@@ -83,6 +86,10 @@ class IntervalTrainer(TrainingSettings):
 
     def _train_alone(self, loop: TrainingLoop) -> None:
         loop.start()
+        if not self.show_progress:
+            while not loop.done:
+                loop.advance()
+            return
         columns = (
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
@@ -90,7 +97,7 @@ class IntervalTrainer(TrainingSettings):
             TimeRemainingColumn(),
             TextColumn("{task.fields[scores]}"),
         )
-        with Progress(*columns, disable=not self.show_progress) as progress:
+        with Progress(*columns) as progress:
             bar = progress.add_task(
                 "", total=loop.steps_total, epoch=1, epochs=self.epochs, scores=""
             )

@@ -22,7 +22,8 @@ class TrainingSettings:
     model: nn.Module
     """The model; seed torch before you build it, as its first weights are part of the run."""
     train_dataset: Any
-    """Samples with `__len__` and `__getitem__`; random augmentation belongs in the latter."""
+    """Samples with `__len__` and `__getitem__`; random augmentation belongs in the latter.
+    It may be asked for a sample more than once: after a stop, or when draws are first noticed."""
     loss_fn: Score
     """`loss_fn(outputs, targets)`: the mean loss of a batch."""
     optimizer: Optimizer
