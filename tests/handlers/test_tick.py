@@ -10,8 +10,10 @@ from simulated_clock import START
 
 from forecaster.series import Forecast, IntensityDay
 from functions.domain.accounting.document import Receipt
+from functions.domain.lifecycle.state import Block
 from functions.domain.lifecycle.timing import Timing
 from functions.domain.plan.document import Plan, Policy
+from functions.domain.regions import GRID_ZONES
 from functions.errors import InvalidInputError
 from functions.handlers.documents import Documents
 from functions.handlers.record import known_hours
@@ -197,3 +199,33 @@ def test_a_submission_that_was_cut_off_can_be_repeated() -> None:
     submit(world.store, world, job(), {"train.py": b""})
 
     assert world.state("digits").seq == 0
+
+
+def test_the_planner_is_told_what_is_blocked(world: World) -> None:
+    """A region without quota is no place to make a VM in, until the block has run out."""
+    tick(world.ports, Timing())
+    region = plan_of(world).intervals[0].compute_zone.rpartition("-")[0]
+    block = Block(place=region, until=START + timedelta(hours=2), reason="no quota")
+    state = replace(world.state("digits"), blocked=(block,))
+    Documents(world.store).write(object_names.state("digits"), state)
+    world.clock.advance(3600)
+
+    tick(world.ports, Timing())
+
+    assert region not in {i.compute_zone.rpartition("-")[0] for i in plan_of(world).intervals}
+
+
+def test_a_receipt_that_never_becomes_whole_is_left_as_it_is_in_the_end(world: World) -> None:
+    """Three days after the end nobody waits for a publisher any more."""
+    world.run(world.is_over, at_most_h=40)
+    world.grid.silent = set(GRID_ZONES)
+    world.clock.advance(3600)
+    tick(world.ports, Timing())
+    assert not world.state("digits").settled
+
+    world.clock.advance(4 * 24 * 3600)
+    tick(world.ports, Timing())
+
+    assert world.state("digits").settled
+    receipt = Documents(world.store).get(Receipt, object_names.receipt("digits"))
+    assert receipt.missing_hours > 0

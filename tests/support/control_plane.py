@@ -42,6 +42,10 @@ class CrashError(BaseException):
     """A function died here; nothing catches it but the bus."""
 
 
+class LawError(BaseException):
+    """The control plane broke a law of the design; nothing but the test catches it."""
+
+
 @dataclass
 class Chaos:
     """What goes wrong, with which probability."""
@@ -364,6 +368,9 @@ class Fragile:
 
         def run(*args: object, **kwargs: object) -> object:
             world = self._world
+            is_state = name == "write" and str(args[0]).endswith("/state.json")
+            if is_state and kwargs.get("if_generation") is None:
+                raise LawError(f"{args[0]}: written without compare-and-swap")
             if _is_of_threads(args):
                 return call(*args, **kwargs)
             world.effects += 1
