@@ -15,6 +15,7 @@ from tiny_training import (
     final_state,
     fit,
     latest,
+    manifests,
     run_to_end,
     tiny_trainer,
 )
@@ -337,3 +338,14 @@ def test_odd_sizes_train_to_the_end_and_resume_exactly(changes: dict[str, Any]) 
     run_to_end(straight, **changes)
     run_to_end(stopped, (1, 1, 2, 1), **changes)
     assert differences(final_state(straight), final_state(stopped)) == []
+
+
+def test_a_lease_that_ran_out_in_the_last_step_writes_no_checkpoint() -> None:
+    """The lease is asked again right before a commit: a long step may have outlived it."""
+    straight = FakeSession(MemoryBlobStore())
+    fit(tiny_trainer(), straight)
+    store = MemoryBlobStore()
+    with pytest.raises(LeaseLostError):
+        fit(tiny_trainer(), FakeSession(store, lose_lease_at_look=straight.looks))
+    assert [manifest.step for manifest in manifests(store)] == [4]
+    assert not latest(store).finished
