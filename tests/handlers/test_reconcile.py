@@ -15,7 +15,7 @@ from functions.domain.lifecycle.vm import VmStatus
 from functions.errors import StaleStateError, TransientError, UnavailableError
 from functions.handlers.documents import Documents
 from functions.handlers.observe import observe
-from functions.handlers.perform import perform
+from functions.handlers.perform import perform, stop_overdue_vms
 from functions.handlers.reconcile import reconcile
 from functions.handlers.tick import tick
 from functions.wire import WakeUp, WakeUpKind
@@ -178,3 +178,20 @@ def test_the_wake_up_of_a_job_that_is_gone_does_no_harm(world: World) -> None:
         reconcile(world.ports, Timing(), owner, message)
 
     assert not world.fleet.vms
+
+
+def test_a_request_is_repeated_under_one_id_and_tried_anew_under_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compute Engine answers a repeated id with the first result, even if that was a failure."""
+    asked: list[str] = []
+    monkeypatch.setattr(world.fleet, "stop", lambda _, request_id: asked.append(request_id))
+    world.run(lambda: bool(world.fleet.vms), at_most_h=10)
+    (vm,) = world.fleet.vms.values()
+    late = [replace(vm, interval_end=world.clock.now() - timedelta(hours=1))]
+
+    for wait_s in (0, 0, 301):
+        world.clock.advance(wait_s)
+        stop_overdue_vms(world.ports, Timing(), late)
+
+    assert asked[0] == asked[1] != asked[2]

@@ -490,3 +490,11 @@ def test_a_vm_that_was_made_and_is_gone_counts_as_a_try() -> None:
     action = decided(seen(state=state, operation=operation), DropTarget, Owner.START_VM)
 
     assert action.is_fruitless
+
+
+def test_patience_ends_only_when_no_vm_is_left_that_may_yet_achieve_something() -> None:
+    """The last try is waited for; then the job is given up, with what was said last."""
+    tired = JobState(job_id="digits", incarnation=1, fruitless_vms=8, message="disk full")
+
+    assert decide(seen(vm(), state=tired)) is None
+    assert "disk full" in decided(seen(state=tired), Close, Owner.STOP_VM).reason

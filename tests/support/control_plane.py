@@ -368,8 +368,8 @@ class Fragile:
 
         def run(*args: object, **kwargs: object) -> object:
             world = self._world
-            is_state = name == "write" and str(args[0]).endswith("/state.json")
-            if is_state and kwargs.get("if_generation") is None:
+            is_shared = str(args[0]).startswith("intensity/") or "/state.json" in str(args[0])
+            if name == "write" and is_shared and kwargs.get("if_generation") is None:
                 raise LawError(f"{args[0]}: written without compare-and-swap")
             if _is_of_threads(args):
                 return call(*args, **kwargs)
