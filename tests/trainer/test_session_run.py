@@ -320,8 +320,8 @@ def test_a_clock_set_back_delays_no_checkpoint() -> None:
             return super().stop_reason()
 
     session = SetBack(MemoryBlobStore())
-    fit(tiny_trainer(checkpoint_every_s=2.0), session)
-    assert session.calls.count("checkpoint") > 4
+    fit(tiny_trainer(checkpoint_every_s=2.0, epochs=1), session)
+    assert session.calls.count("checkpoint") > 2
 
 
 @pytest.mark.parametrize(
