@@ -53,7 +53,7 @@ def test_lasting_silence_is_bounded(cloud: ComputeEngine, status: int) -> None:
     """A service that stays away is given up after a while."""
     for _ in range(1000):
         cloud.meet("aggregated_list", status)
-    with pytest.raises(UnavailableError, match=f"{status}.*tried again"):
+    with pytest.raises(UnavailableError, match=f"HTTP {status} .*tried again"):
         cloud.fleet.list()
     assert 1 < cloud.model.calls["aggregated_list"] < 100
 

@@ -53,7 +53,7 @@ def trainer_template() -> gce.InstanceTemplate:
                 provisioning_model="SPOT",
                 on_host_maintenance="TERMINATE",
                 termination_time="2030-01-01T00:00:00Z",
-                automatic_restart=False,
+                automatic_restart=True,
             ),
             network_interfaces=[gce.NetworkInterface(network="global/networks/default")],
         ),
