@@ -82,6 +82,11 @@ class MetadataServer:
         self._base = f"http://{environment.get(HOST_VARIABLE, _DEFAULT_HOST)}/computeMetadata/v1"
         self._patience_s = patience_s
         self._poll_s = poll_s
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """End all watches once their present requests are answered."""
+        self._closing.set()
 
     def read_instance(self) -> InstanceMetadata:
         """Return who this VM is.
@@ -126,21 +131,21 @@ class MetadataServer:
         known = _Answer(None, "")
         back_off_s = _FIRST_BACK_OFF_S
         with _session() as session:
-            while True:
+            while not self._closing.is_set():
                 try:
                     answer = self._get(session, key, known.etag)
                 except requests.RequestException as error:
                     _log.warning("metadata %s not read, trying again: %s", key, error)
                     answer = None
                 if answer is None or answer.value is None:
-                    time.sleep(back_off_s)
+                    self._closing.wait(back_off_s)
                     back_off_s = min(2 * back_off_s, _LAST_BACK_OFF_S)
                     continue
                 back_off_s = _FIRST_BACK_OFF_S
                 if answer.value != known.value:
                     _tell(key, answer.value, on_value)
                 elif not answer.etag:
-                    time.sleep(back_off_s)  # a server without etags must not make us spin
+                    self._closing.wait(back_off_s)  # a server without etags must not make us spin
                 known = answer
 
     def _get(self, session: requests.Session, key: str, etag: str = "") -> _Answer:

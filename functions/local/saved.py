@@ -15,14 +15,10 @@ from vm_runtime.contract.codec import decode, encode
 FILE = "cloud.json"
 _MAIN = Path(__file__).parents[1] / "main.py"
 HEAVY = (
-    "numpy",
-    "torch",
-    "torch.utils.data",
-    "lightning.fabric",
-    "torchmetrics",
-    "sklearn.datasets",
+    "vm_runtime.trainer",
+    "vm_runtime.vm_session",
     "requests",
-    "pydantic",
+    "sklearn.datasets",
 )
 """What a training imports; named, not known: this package needs none of them."""
 

@@ -89,7 +89,8 @@ def test_a_watch_tells_each_change_once() -> None:
             raise ValueError(value)
 
     with FakeMetadataServer(VALUES | {"instance/preempted": "FALSE"}) as server:
-        client(server, poll_s=0.3).watch("instance/preempted", on_value)
+        watching = client(server, poll_s=0.3)
+        thread = watching.watch("instance/preempted", on_value)
         assert heard.get(timeout=5) == "FALSE"
         server.fail_next = 1
         for value in ("bad", "TRUE"):
@@ -97,17 +98,23 @@ def test_a_watch_tells_each_change_once() -> None:
             assert heard.get(timeout=5) == value
         with pytest.raises(queue.Empty):
             heard.get(timeout=0.7)
+        watching.close()
+        thread.join(timeout=5)
+        assert not thread.is_alive()
 
 
 def test_a_watched_key_may_come_later() -> None:
     """A key that is not there yet is heard of once it is."""
     heard: queue.Queue[str] = queue.Queue()
     with FakeMetadataServer({}) as server:
-        client(server, poll_s=1.0).watch("instance/preempted", heard.put)
+        watching = client(server, poll_s=1.0)
+        thread = watching.watch("instance/preempted", heard.put)
         with pytest.raises(queue.Empty):
             heard.get(timeout=0.1)
         server.set("instance/preempted", "TRUE")
         assert heard.get(timeout=5) == "TRUE"
+        watching.close()
+        thread.join(timeout=5)
 
 
 def test_a_naive_time_is_refused() -> None:
