@@ -62,7 +62,7 @@ def test_a_vm_is_killed_in_mid_step_and_a_region_is_full(world: Deployment) -> N
 def test_the_functions_are_killed_again_and_again(world: Deployment) -> None:
     """A crash of the functions' process at any time only costs time."""
     world.submit()
-    for from_step in (1, 80, 160):
+    for from_step in (1, 60, 120):
         world.wait(
             lambda step=from_step: (
                 world.is_training(from_step=step) or world.state().phase.is_final

@@ -13,7 +13,7 @@ from functions.adapters.compute_calls import Patience
 from functions.adapters.compute_engine import ComputeEngineFleet
 
 # Tests that answer 503 for ever wait this long in all.
-HASTE = Patience(attempt_s=5.0, total_s=0.3, pause_s=0.01)
+HASTE = Patience(attempt_s=5.0, total_s=1.5, pause_s=0.01)
 
 
 class ComputeEngine:

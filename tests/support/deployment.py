@@ -24,7 +24,7 @@ from vm_runtime.contract.ledger import LedgerEntry, SegmentKind
 from vm_runtime.contract.progress import Progress, RunState
 
 SCRIPT = Path(vm_runtime.examples.digits.__file__)
-ARGS = ("--epochs", "6")
+ARGS = ("--epochs", "4")
 REGIONS = ("europe-west3", "europe-southwest1", "europe-west2", "europe-west4")
 START = datetime(2025, 5, 22, 7, tzinfo=UTC)
 PATIENCE_S = 200.0

@@ -19,6 +19,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def deterministic_as_torch_ships() -> Iterator[None]:
+    """Start with torch's own default, whatever a test before left."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(mode=False)
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def entry_points_read_once() -> Iterator[None]:
     """Fabric looks through all installed packages for callbacks, 25 ms each time it is made."""
