@@ -21,8 +21,8 @@ class TcnForecaster:
 
         from forecaster.inference import load_forecaster  # noqa: PLC0415
 
-        # The network is small: with two threads on a busy machine they wait for each other
-        # (9 ms with one thread, 70 to 200 ms with two under load).
+        # The network is small: on a busy machine two threads wait for each other far longer
+        # than one needs alone (`make bench` prints the time with one).
         torch.set_num_threads(1)
         return load_forecaster()
 
