@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PEER   := .venv-peer
 
 # The version that the tests run on; CPU build: the CUDA one is gigabytes larger.
 TORCH  := 2.13.0
@@ -51,12 +52,22 @@ lint: setup ## formatting, style, types, import direction, spelling
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-bench: setup ## speed, printed beside its peers
-	PYTHONPATH=tests/support $(BIN)/python tests/bench/bench.py
+# The forerunner in an environment of its own: its pins and its side effects stay there.
+$(PEER)/.ready:
+	$(PYTHON) -m venv $(PEER)
+	@echo "Installing eco4cast 0.0.8 to compare with ..."
+	@$(PEER)/bin/pip install --quiet "torch==$(TORCH)+cpu" 2>/dev/null \
+	  || $(PEER)/bin/pip install --quiet "torch==$(TORCH)"
+	$(PEER)/bin/pip install --quiet eco4cast==0.0.8
+	@touch $@
+
+bench: setup $(PEER)/.ready ## speed and quality beside the peers (ONLY=plan,trainer)
+	@PEER_PYTHON=$(PEER)/bin/python PYTHONPATH=tests/support \
+	  $(BIN)/python tests/bench/bench.py $(ONLY)
 
 format: setup ## mend formatting and style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean: ## remove what make built
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist
+	rm -rf $(VENV) $(PEER) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist
