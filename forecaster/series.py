@@ -177,14 +177,21 @@ class IntensityHistory:
         """End of the last hour."""
         return self.start + len(self.gco2eq_per_kwh) * HOUR
 
-    def cut_before(self, origin: datetime) -> Self:
+    def cut_before(self, origin: datetime) -> "PastHistory":
         """Return the hours that ended at `origin` or before: all that was knowable then.
 
         Raises:
             ValueError: If `origin` is naive or not a full hour.
         """
-        keep = int((checked_hour(origin, of="origin") - self.start) / HOUR)
-        return dataclasses.replace(self, gco2eq_per_kwh=self.gco2eq_per_kwh[: max(keep, 0)])
+        origin = checked_hour(origin, of="origin")
+        keep = int((origin - self.start) / HOUR)
+        return PastHistory(
+            grid_zone=self.grid_zone,
+            start=min(self.start, origin),
+            gco2eq_per_kwh=self.gco2eq_per_kwh[: max(keep, 0)],
+            basis=self.basis,
+            origin=origin,
+        )
 
     def window(self, begin: datetime, hours: int) -> NDArray[np.float32]:
         """Return the `hours` values from `begin` on, shape (hours,); NaN outside the record."""
@@ -198,6 +205,30 @@ class IntensityHistory:
     def before(self, origin: datetime, hours: int) -> NDArray[np.float32]:
         """Return the last `hours` values before `origin`, shape (hours,), NaN where missing."""
         return self.window(origin - hours * HOUR, hours)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PastHistory(IntensityHistory):
+    """What was knowable at `origin`; a value of this type cannot hold a later hour."""
+
+    origin: datetime
+    """Begin of the first hour that is to be forecast, aware, a full hour."""
+
+    def __post_init__(self) -> None:
+        """Refuse hours that end after `origin`, and all that a history refuses.
+
+        Raises:
+            ValueError: If one is found; the message names the grid zone and the first offence.
+        """
+        # `super()` without arguments does not know the class that `slots` makes anew.
+        IntensityHistory.__post_init__(self)
+        object.__setattr__(self, "origin", checked_hour(self.origin, of=self.grid_zone))
+        if self.end > self.origin:
+            late = max(self.start, self.origin)
+            raise ValueError(
+                f"{self.grid_zone}: expected hours before the origin {self.origin.isoformat()},"
+                f" found {late.isoformat()}: it was not knowable then; cut the history before it"
+            )
 
 
 class Method(StrEnum):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from intensity_worlds import START, daily_wave
 
-from forecaster.series import HOUR, Basis, IntensityHistory
+from forecaster.series import HOUR, Basis, IntensityHistory, PastHistory
 
 NAIVE = datetime(2024, 1, 1)  # noqa: DTZ001 - the point of the test
 
@@ -70,7 +70,7 @@ def test_a_cut_history_has_nothing_of_the_future(origin_h: int, hours: int) -> N
     """After the cut no value of the origin or later can be read, and all before it can."""
     history = daily_wave("DE", 100)
     cut = history.cut_before(START + origin_h * HOUR)
-    assert cut.end <= max(START + origin_h * HOUR, START)
+    assert cut.end <= cut.origin == START + origin_h * HOUR
     assert len(cut.gco2eq_per_kwh) == min(max(origin_h, 0), 100)
     assert np.isnan(cut.window(START + origin_h * HOUR, hours)).all()
     expected = history.before(START + origin_h * HOUR, hours)
@@ -85,3 +85,26 @@ def test_values_cannot_be_changed_later() -> None:
     assert history.gco2eq_per_kwh[0] == 1
     with pytest.raises(ValueError, match="read-only"):
         history.gco2eq_per_kwh[0] = 7
+
+
+@pytest.mark.parametrize("hours_before", [0, 1, 5])
+def test_what_was_knowable_cannot_hold_a_later_hour(hours_before: int) -> None:
+    """The type of past hours refuses one that ends after the origin."""
+    hours = 5
+    with pytest.raises(ValueError, match=r"DE: expected hours before the origin .*not knowable"):
+        PastHistory(
+            grid_zone="DE",
+            start=START,
+            gco2eq_per_kwh=np.ones(hours),
+            origin=START + (hours - 1 - hours_before) * HOUR,
+        )
+    past = PastHistory(
+        grid_zone="DE", start=START, gco2eq_per_kwh=np.ones(hours), origin=START + hours * HOUR
+    )
+    assert past.end == past.origin
+
+
+def test_a_naive_origin_is_refused() -> None:
+    """When a forecast is made must be said with its time zone."""
+    with pytest.raises(ValueError, match="origin: expected a time with its time zone"):
+        daily_wave("DE", 10).cut_before(NAIVE)
