@@ -80,6 +80,7 @@ def _do(ports: Ports, sighting: Sighting, action: Action) -> bool:
         case Reserve():
             again = _save(ports, sighting, transitions.reserved(seen, action))
         case DropTarget():
+            _book_vanished(ports, seen)
             again = _save(ports, sighting, transitions.dropped(seen, action))
         case Close():
             again = _save(ports, sighting, transitions.closed(seen, action))
@@ -140,14 +141,41 @@ def _delete(ports: Ports, sighting: Sighting, action: Delete) -> bool:
         # Not known: it was down by now, and by the time at which Compute Engine stops it.
         terminated_at=vm.terminated_at or max(vm.created_at, min(seen.now, vm.run_until)),
     )
-    name = object_names.vm_lifetime(vm.job_id, vm.incarnation)
-    Documents(ports.store).create(name, lifetime)
+    _book(ports, lifetime)
     state = transitions.removed(seen, vm)
     is_news = state != seen.state
     if is_news:
         _save(ports, sighting, state)
     ports.fleet.delete(vm, request_id=_request_id(seen.now, seen.timing, vm.name, "delete"))
     return is_news
+
+
+def _book(ports: Ports, lifetime: VmLifetime) -> None:
+    """Write it unless it is there; what was seen replaces what was assumed."""
+    documents = Documents(ports.store)
+    name = object_names.vm_lifetime(lifetime.job_id, lifetime.incarnation)
+    found = documents.find(VmLifetime, name)
+    if found is None:
+        documents.create(name, lifetime)
+    elif found.document.is_assumed and not lifetime.is_assumed:
+        documents.write(name, lifetime, if_generation=found.generation)
+
+
+def _book_vanished(ports: Ports, seen: Observation) -> None:
+    """Book a VM that was made and is gone, deleted by a person, say: it drew power until then."""
+    target, operation = seen.pending, seen.operation
+    if target is None or operation is None or not operation.done or operation.failure is not None:
+        return
+    lifetime = VmLifetime(
+        job_id=seen.job.job_id,
+        vm=target.vm,
+        incarnation=target.incarnation,
+        compute_zone=target.compute_zone,
+        created_at=target.reserved_at,
+        terminated_at=max(seen.now, target.reserved_at),
+        is_assumed=True,
+    )
+    _book(ports, lifetime)
 
 
 def _spec(ports: Ports, seen: Observation, target: Target) -> VmSpec:

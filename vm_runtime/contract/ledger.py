@@ -93,5 +93,7 @@ class VmLifetime:
     """When Compute Engine created it."""
     terminated_at: Utc
     """When it was down (or the best upper bound that could be observed)."""
+    is_assumed: bool = False
+    """Whether nobody saw its end: it is the longest that the VM can have been up."""
     schema_version: Literal[1] = 1
     """Version of this document."""
