@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vm_runtime.contract import object_names
 from vm_runtime.contract.job import Job
+from vm_runtime.json_log import prints_as_log
 from vm_runtime.session import LeaseLostError, StopReason, enter_session
 from vm_runtime.storage.names import split_name
 from vm_runtime.storage.port import BlobStore
@@ -66,7 +67,7 @@ def run_script(
         return ExitCode.FAILED
     enter_session(session)
     try:
-        with _as_main(script, args, work_folder):
+        with prints_as_log(), _as_main(script, args, work_folder):
             runpy.run_path(str(script), run_name="__main__")
     except LeaseLostError as error:
         _log.warning("superseded: %s", error)

@@ -14,6 +14,7 @@ from vm_runtime.contract.job import Job
 from vm_runtime.contract.ledger import LedgerEntry, SegmentKind
 from vm_runtime.contract.progress import Progress, RunState
 from vm_runtime.energy import Meter
+from vm_runtime.json_log import note_step
 from vm_runtime.lease import LeaseKeeper
 from vm_runtime.reporting import ProgressFile, Reporter
 from vm_runtime.session import LeaseLostError, StopReason
@@ -216,6 +217,7 @@ class VmSession:
         committed_step: int,
     ) -> None:
         """Tell how far training is; written in the background; see the Protocol."""
+        note_step(steps_done)
         with self._guard:
             self._last_step = steps_done
             committed_more = committed_step > self._committed_step
