@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
@@ -13,7 +14,7 @@ from vm_runtime.contract.codec import decode
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.ledger import LedgerEntry, SegmentKind
 from vm_runtime.contract.progress import Progress, RunState
-from vm_runtime.energy import Meter
+from vm_runtime.energy import EnergyCounter, Meter
 from vm_runtime.json_log import note_step
 from vm_runtime.lease import LeaseKeeper
 from vm_runtime.reporting import ProgressFile, Reporter
@@ -61,6 +62,7 @@ class VmSession:
         stop: StopFlag,
         lease: LeaseKeeper,
         poll_s: float,
+        counters: Sequence[EnergyCounter] = (),
     ) -> None:
         """Take the parts; `start` makes the first effect.
 
@@ -72,12 +74,18 @@ class VmSession:
             stop: why to stop.
             lease: not yet held.
             poll_s: how often to look whether the lease is free, seconds on `clock`.
+            counters: what of the machine's energy can be measured.
         """
         self._job, self._place, self._store, self._clock = job, place, store, clock
         self._stop, self._lease = stop, lease
         self._poll_s = min(max(clock.wait_s(poll_s), _FASTEST_POLL_S), _SLOWEST_POLL_S)
         self._guard = threading.Lock()
-        self._meter = Meter(power_w=job.power_w, started_at=place.started_at, kind=SegmentKind.LOAD)
+        self._meter = Meter(
+            power_w=job.power_w,
+            started_at=place.started_at,
+            kind=SegmentKind.LOAD,
+            counters=counters,
+        )
         self._superseded = ""
         self._ended_because = ""
         self._begun = self._ended = self._has_lease = self._ran_out = False
@@ -309,7 +317,13 @@ class VmSession:
             return None
         with self._guard:
             now = self._clock.now()
-            return replace(self._progress, heartbeat_at=now, energy_kwh=self._meter.energy_kwh(now))
+            return replace(
+                self._progress,
+                heartbeat_at=now,
+                energy_kwh=self._meter.energy_kwh(now),
+                energy_measured_kwh=self._meter.measured_kwh(now),
+                energy_basis=self._meter.basis,
+            )
 
     def _present_ledger_entry(self) -> LedgerEntry:
         with self._guard:
@@ -326,6 +340,7 @@ class VmSession:
                 last_step=max(self._last_step, self._first_step),
                 committed_step=self._committed_step,
                 energy_basis=self._meter.basis,
+                energy_measured_kwh=self._meter.measured_kwh(now),
                 ended_because=self._ended_because,
             )
 

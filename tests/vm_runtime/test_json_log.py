@@ -144,11 +144,12 @@ def test_a_progress_bar_leaves_its_last_state_only(console: Console) -> None:
 
 def test_threads_do_not_mix_their_lines(console: Console) -> None:
     """A line begun by one thread is not ended by another."""
+    begun = threading.Barrier(2)
 
     def speak(word: str) -> None:
-        for _ in range(200):
-            sys.stdout.write(word)
-            sys.stdout.write(word + "\n")
+        sys.stdout.write(word)
+        begun.wait(5)
+        sys.stdout.write(word + "\n")
 
     with prints_as_log():
         threads = [threading.Thread(target=speak, args=(word,)) for word in "ab"]

@@ -71,6 +71,8 @@ class LedgerEntry:
     """Steps in its last committed checkpoint; what lies above was lost if it died."""
     energy_basis: str
     """How the energy was found, such as `declared power 250 W x time`."""
+    energy_measured_kwh: NonNegative = 0.0
+    """The part of the segments' energy that counters measured, kWh; the rest is modelled."""
     ended_because: str = ""
     """Why it ended: `finished`, `interval end`, `preempted`; empty while it runs or if killed."""
     schema_version: Literal[1] = 1

@@ -47,6 +47,10 @@ class Progress:
     """Mean time of an optimizer step, validation and checkpoints included, seconds."""
     energy_kwh: NonNegative = 0.0
     """Energy of this incarnation so far, kWh."""
+    energy_measured_kwh: NonNegative = 0.0
+    """The part of it that counters of the hardware measured, kWh; the rest is modelled."""
+    energy_basis: str = ""
+    """How it is found, for people."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """Last metrics, such as `loss` or `val_accuracy`."""
     failures_in_a_row: Count = 0
