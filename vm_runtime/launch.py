@@ -1,10 +1,8 @@
 """Puts a session together, on a VM from its metadata or in a folder, and runs the script."""
 
 import logging
-import os
 import socket
 import tempfile
-import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from vm_runtime.contract.codec import DocumentError, decode, encode
 from vm_runtime.contract.instance import Attribute
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.lease import Lease
-from vm_runtime.contract.progress import Progress, RunState
+from vm_runtime.contract.progress import Progress
 from vm_runtime.energy import EnergyCounter
 from vm_runtime.energy_counters import find_counters
 from vm_runtime.json_log import log_as_json
@@ -31,11 +29,11 @@ from vm_runtime.stop import StopFlag
 from vm_runtime.storage import open_store
 from vm_runtime.storage.port import BlobNotFoundError, BlobStore, StorageError
 from vm_runtime.vm_session import Place, VmSession
+from vm_runtime.watchdog import Watchdog
 
 _log = logging.getLogger(__name__)
 
 _POLLS_PER_TTL = 20
-_DEAD_MAN_LOOK_S = 1.0
 _LOCAL_TTL_S = 15.0
 
 
@@ -58,7 +56,8 @@ def run_on_vm(environment: Mapping[str, str]) -> ExitCode:
     with stop.on_signals():
         server.watch(f"instance/attributes/{Attribute.INTERVAL_END}", _retimer(stop, clock))
         server.watch("instance/preempted", _preemption(stop))
-        _start_dead_man(stop, clock, me.shutdown_grace_s)
+        watchdog = Watchdog(stop=stop, clock=clock, grace_s=me.shutdown_grace_s)
+        watchdog.start()
         store = open_store(me.bucket_url)
         try:
             job = _read_job(store, me.job_id)
@@ -76,6 +75,7 @@ def run_on_vm(environment: Mapping[str, str]) -> ExitCode:
             counters=_counters(clock),
         )
         session.start()
+        watchdog.guard(session)
         with tempfile.TemporaryDirectory(prefix=f"{me.name}-") as name:
             folder = Path(name)
             try:
@@ -202,22 +202,6 @@ def _preemption(stop: StopFlag) -> Callable[[str], None]:
     return on_value
 
 
-def _start_dead_man(stop: StopFlag, clock: Clock, grace_s: float) -> None:
-    """End this process some time after the interval's end, even if the script hangs.
-
-    The machine powers off when the process ends, so no VM burns on.
-    """
-
-    def look() -> None:
-        pause = threading.Event()
-        while not stop.is_overdue(grace_s):
-            pause.wait(min(_DEAD_MAN_LOOK_S, max(clock.wait_s(grace_s) / 10, 0.02)))
-        _log.critical("still here %.0f s after the interval's end: leaving by force", grace_s)
-        os._exit(ExitCode.MORE_TO_DO)
-
-    threading.Thread(target=look, name="dead man", daemon=True).start()
-
-
 def _read_job(store: BlobStore, job_id: str) -> Job:
     name = object_names.job(job_id)
     return decode(Job, store.read(name).data, name=name)
@@ -228,21 +212,13 @@ def _report_unreadable_job(
 ) -> None:
     message = f"{error} What to do: write {object_names.job(me.job_id)} anew with `submit`."
     _log.error(message)
-    file = ProgressFile(store, me.job_id)
     try:
-        last = file.read()
-        file.write(
-            Progress(
-                job_id=me.job_id,
-                vm=me.name,
-                incarnation=me.incarnation,
-                state=RunState.FAILED,
-                heartbeat_at=clock.now(),
-                steps_done=last.steps_done if last else 0,
-                steps_total=last.steps_total if last else None,
-                failures_in_a_row=(last.failures_in_a_row if last else 0) + 1,
-                message=message,
-            )
+        ProgressFile(store, me.job_id).write_failure(
+            job_id=me.job_id,
+            vm=me.name,
+            incarnation=me.incarnation,
+            now=clock.now(),
+            message=message,
         )
     except (StorageError, DocumentError, LeaseLostError) as second:
         _log.error("the failure could not be reported: %s", second)

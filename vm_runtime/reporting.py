@@ -3,11 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 
 from vm_runtime.contract import object_names
 from vm_runtime.contract.codec import decode, encode
 from vm_runtime.contract.ledger import LedgerEntry
-from vm_runtime.contract.progress import Progress
+from vm_runtime.contract.progress import Progress, RunState
 from vm_runtime.session import LeaseLostError
 from vm_runtime.storage.port import (
     BlobNotFoundError,
@@ -74,6 +76,29 @@ class ProgressFile:
             " row. Is another VM with the same incarnation up? Delete one of them."
         )
 
+    def write_failure(
+        self, *, job_id: str, vm: str, incarnation: int, now: datetime, message: str
+    ) -> None:
+        """Write for a runtime that cannot: one failure more, the rest as last reported.
+
+        Raises:
+            LeaseLostError: a VM of a higher incarnation has written.
+            DocumentError: what was last reported cannot be read.
+            StorageError: the bucket did not answer.
+        """
+        last = self.read()
+        fresh = Progress(
+            job_id=job_id,
+            vm=vm,
+            incarnation=incarnation,
+            state=RunState.FAILED,
+            heartbeat_at=now,
+        )
+        failed = fresh if last is None else carried_over(last, fresh)
+        failures = failed.failures_in_a_row + 1
+        failed = replace(failed, failures_in_a_row=failures, message=message)
+        self.write(failed)
+
     def _check_incarnation(self, found: Progress | None, mine: int) -> None:
         if found is None or found.incarnation <= mine:
             return
@@ -81,6 +106,26 @@ class ProgressFile:
             f"expected no incarnation above {mine} in {self._name}, found {found.incarnation}"
             f" ({found.vm}): this VM was superseded."
         )
+
+
+def carried_over(last: Progress, fresh: Progress) -> Progress:
+    """Return `fresh` with what was known before, so that nothing falls back."""
+    known = replace(
+        fresh,
+        steps_done=last.steps_done,
+        steps_total=last.steps_total,
+        seconds_per_step=last.seconds_per_step,
+        metrics=last.metrics,
+        failures_in_a_row=last.failures_in_a_row,
+    )
+    if last.incarnation != fresh.incarnation:
+        return known
+    return replace(
+        known,
+        energy_kwh=last.energy_kwh,
+        energy_measured_kwh=last.energy_measured_kwh,
+        energy_basis=last.energy_basis,
+    )
 
 
 class Reporter:

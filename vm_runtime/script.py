@@ -83,16 +83,22 @@ def run_script(
             session.fail(_explain(session.job, _one_line(error), _last_lines(error)))
     finally:
         enter_session(None)
-    return _outcome(session)
+    return _told(session)
 
 
-def _outcome(session: VmSession) -> ExitCode:
+def _told(session: VmSession) -> ExitCode:
+    """See to it that the session is ended, and return how."""
     if not session.has_ended:
         reason = session.stop_reason()
         if session.has_begun and reason is not None:
             session.end(finished=False, stopped_because=reason)
         else:
             session.fail(_explain(session.job, _broken_contract(session), ""))
+    return outcome(session)
+
+
+def outcome(session: VmSession) -> ExitCode:
+    """Return how an ended session ended."""
     if session.has_failed:
         return ExitCode.FAILED
     return ExitCode.FINISHED if session.has_finished else ExitCode.MORE_TO_DO

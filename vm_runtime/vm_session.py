@@ -17,7 +17,7 @@ from vm_runtime.contract.progress import Progress, RunState
 from vm_runtime.energy import EnergyCounter, Meter
 from vm_runtime.json_log import note_step
 from vm_runtime.lease import LeaseKeeper
-from vm_runtime.reporting import ProgressFile, Reporter
+from vm_runtime.reporting import ProgressFile, Reporter, carried_over
 from vm_runtime.session import LeaseLostError, StopReason
 from vm_runtime.stop import StopFlag
 from vm_runtime.storage.port import BlobNotFoundError, BlobStore, StorageError
@@ -89,9 +89,10 @@ class VmSession:
         self._superseded = ""
         self._ended_because = ""
         self._begun = self._ended = self._has_lease = self._ran_out = False
+        self._signs_of_life = 0
         self._first_step = self._last_step = self._committed_step = 0
         self._file = ProgressFile(store, job.job_id)
-        self._progress = _carried_over(None, job, place)
+        self._progress = _first_report(None, job, place)
         self._reporter = Reporter(
             store=store,
             progress_file=self._file,
@@ -122,6 +123,11 @@ class VmSession:
         return self._clock
 
     @property
+    def signs_of_life(self) -> int:
+        """A number that grows with each step of the training, and while it waits its turn."""
+        return self._signs_of_life
+
+    @property
     def has_begun(self) -> bool:
         """Whether `begin` was called."""
         return self._begun
@@ -148,7 +154,7 @@ class VmSession:
             DocumentError: the last report cannot be read.
             StorageError: the bucket did not answer.
         """
-        self._progress = _carried_over(self._file.read(), self._job, self._place)
+        self._progress = _first_report(self._file.read(), self._job, self._place)
         self._note_committed()
         self._reporter.start()
 
@@ -165,6 +171,7 @@ class VmSession:
         _log.info("waiting for %s and the lease", self._place.interval_start.isoformat())
         failing_since: datetime | None = None
         while (reason := self._stop.reason()) is None:
+            self._signs_of_life += 1
             try:
                 if self._clock.now() >= self._place.interval_start and self._lease.acquire():
                     break
@@ -196,6 +203,7 @@ class VmSession:
 
     def stop_reason(self) -> StopReason | None:
         """Return why to stop, `None` to go on."""
+        self._signs_of_life += 1
         return self._stop.reason()
 
     def check_lease(self) -> None:
@@ -357,8 +365,8 @@ def _usable(seconds_per_step: float | None) -> float | None:
     return seconds_per_step
 
 
-def _carried_over(last: Progress | None, job: Job, place: Place) -> Progress:
-    """Return the first report of this VM: what was known before, so that nothing falls back."""
+def _first_report(last: Progress | None, job: Job, place: Place) -> Progress:
+    """Return the first report of this VM."""
     fresh = Progress(
         job_id=job.job_id,
         vm=place.vm,
@@ -366,13 +374,4 @@ def _carried_over(last: Progress | None, job: Job, place: Place) -> Progress:
         state=RunState.STARTING,
         heartbeat_at=place.started_at,
     )
-    if last is None:
-        return fresh
-    return replace(
-        fresh,
-        steps_done=last.steps_done,
-        steps_total=last.steps_total,
-        seconds_per_step=last.seconds_per_step,
-        metrics=last.metrics,
-        failures_in_a_row=last.failures_in_a_row,
-    )
+    return fresh if last is None else carried_over(last, fresh)

@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fake_metadata_server import FakeMetadataServer
 
@@ -78,8 +78,15 @@ session.end(finished=reason is None, stopped_because=reason)
 class Deployment:
     """A bucket with one job, a clock, and the VMs that a test starts."""
 
-    def __init__(self, folder: Path, *, steps: int = 20, script: str = COUNT) -> None:
-        """Write job and source."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        steps: int = 20,
+        script: str = COUNT,
+        **job: Any,  # noqa: ANN401
+    ) -> None:
+        """Write job and source; `job` holds further fields of the job."""
         self.store = FileBlobStore(folder / "bucket")
         now_s = time.time()
         self.clock = ScaledClock(real_anchor_s=now_s, simulated_anchor_s=now_s, speed=SPEED)
@@ -90,6 +97,7 @@ class Deployment:
             allowed_regions=("europe-west3",),
             submitted_at=self.clock.now(),
             args=(str(steps),),
+            **job,
         )
         self.store.write(object_names.job(JOB), encode(self.job))
         self.store.write(f"{object_names.source_folder(JOB)}train.py", script.encode())
@@ -121,11 +129,18 @@ class Deployment:
             **{f"instance/attributes/{key}": value for key, value in attributes.items()},
         }
 
-    def start(self, server: FakeMetadataServer) -> subprocess.Popen[str]:
-        """Start the runtime as a VM does."""
-        vm = subprocess.Popen(
-            [sys.executable, "-m", "vm_runtime"],
-            env={**os.environ, HOST_VARIABLE: server.host, CLOCK_VARIABLE: self.clock.to_json()},
+    def start(
+        self, server: FakeMetadataServer, *, before: Sequence[str] = (), **variables: str
+    ) -> subprocess.Popen[str]:
+        """Start the runtime as a VM does; `before` is a command that starts it."""
+        vm = subprocess.Popen(  # noqa: S603 - our own
+            [*before, sys.executable, "-m", "vm_runtime"],
+            env={
+                **os.environ,
+                HOST_VARIABLE: server.host,
+                CLOCK_VARIABLE: self.clock.to_json(),
+                **variables,
+            },
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -211,12 +211,16 @@ def test_an_unreadable_job_is_reported(deploy: Deploy) -> None:
 
 
 def test_a_script_that_hangs_is_ended_by_force(deploy: Deploy) -> None:
-    """Some time after the interval's end the process ends, whatever the script does."""
+    """Some time after the interval's end the process ends, and the script is to blame."""
     hang = "import time\nwhile True:\n    time.sleep(0.1)\n"
     deployment = deploy(script=hang)
     with FakeMetadataServer(deployment.metadata(end_s=50.0)) as server:
-        assert deployment.finish(deployment.start(server)) == MORE_TO_DO
+        assert deployment.finish(deployment.start(server)) == FAILED
     assert "by force" in str(deployment.logs[-1]["message"])
+    report = deployment.progress()
+    assert report is not None
+    assert (report.state, report.failures_in_a_row) == (RunState.FAILED, 1)
+    assert "hangs: still here 300 s after its interval's end" in report.message
 
 
 def test_without_a_metadata_server_it_says_what_to_do(deploy: Deploy) -> None:

@@ -51,6 +51,9 @@ class Job:
     """What a move to another place costs, seconds at full power (design 5)."""
     max_failures: Annotated[Count, Field(ge=1)] = 3
     """How often the script may fail in a row before the job is given up."""
+    max_silence_minutes: Positive = 30.0
+    """A script that makes no step for so long hangs, real minutes; nor may it take longer from
+    its first line to the first step."""
 
     def __post_init__(self) -> None:
         """Check what concerns several fields at once.
