@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from functions._version import __version__
 from functions.cli.demo import demo
+from functions.cli.forecaster import forecaster
 from functions.cli.list_jobs import list_jobs
 from functions.cli.receipt import receipt
 from functions.cli.report import report
@@ -71,3 +72,4 @@ app.command()(status)
 app.command()(receipt)
 app.command()(report)
 app.command()(schemas)
+app.add_typer(forecaster, name="forecaster")

@@ -6,27 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from export_files import NEWER, OLDER, export_row
 
 from forecaster.history import HistoryFileError, load_folder
 from forecaster.recording import Release, read_file
 from forecaster.series import HOUR, Basis
 
-OLDER = (
-    "Datetime (UTC),Country,Zone Name,Zone Id,Carbon Intensity gCO₂eq/kWh (direct),"
-    "Carbon Intensity gCO₂eq/kWh (LCA),Low Carbon Percentage,Renewable Percentage,"
-    "Data Source,Data Estimated,Data Estimation Method"
-)
-NEWER = (
-    "Datetime (UTC),Country,Zone name,Zone id,Carbon intensity gCO₂eq/kWh (direct),"
-    "Carbon intensity gCO₂eq/kWh (Life cycle),Carbon-free energy percentage (CFE%),"
-    "Renewable energy percentage (RE%),Data source,Data estimated,Data estimation method"
-)
 PLAIN = "zone,datetime_utc,carbon_intensity,carbon_intensity_direct"
-
-
-def export_row(time: str, direct: float | str = 300.5, lifecycle: float | str = 390) -> str:
-    """Return a row as the exports have it."""
-    return f"{time},Italy,North Italy,IT-NO,{direct},{lifecycle},35.12,30.82,entsoe.eu,false,"
 
 
 def write(folder: Path, name: str, *lines: str) -> Path:

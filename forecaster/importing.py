@@ -1,0 +1,212 @@
+"""Gathers Electricity Maps' yearly exports in one folder: one file per grid zone, and a note.
+
+The folder has `<ZONE>.csv.gz` in the plain layout that `forecaster.history` reads, and
+`imports.json`: which files it was made from, their sha256 and their release. Importing a file
+again changes nothing; importing a longer export of the same year adds its hours.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from forecaster.features import EPOCH
+from forecaster.history import HistoryFileError
+from forecaster.layouts import Release
+from forecaster.recording import Recording, read_file
+from forecaster.series import HOUR, document
+
+NOTE = "imports.json"
+COLUMNS = "zone,datetime_utc,carbon_intensity,carbon_intensity_direct,data_estimated,source_id"
+SOURCES = {
+    Release.OLDER: "electricity-maps-export-older",
+    Release.NEWER: "electricity-maps-export-newer",
+}
+"""What `source_id` says of each release: they differ in level, so a series has only one."""
+_YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
+
+Hours: TypeAlias = dict[int, str]
+"""By hours since 1970-01-01 UTC: the cells after the time, without the source."""
+
+
+@document
+class Imported:
+    """One file that was imported."""
+
+    name: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    grid_zone: str
+    release: Release
+    hours: int
+    """Hours in it, with or without a value."""
+    first_utc: str
+    last_utc: str
+
+
+@document
+class ImportNote:
+    """What a folder was made from."""
+
+    files: tuple[Imported, ...] = ()
+    attribution: str = "Electricity Maps, electricitymaps.com (ODbL 1.0)"
+    schema_version: Literal[1] = 1
+
+
+_NOTE = TypeAdapter(ImportNote)
+
+
+def import_files(
+    paths: Sequence[Path],
+    folder: Path,
+    *,
+    replace: bool = False,
+    on_file: Callable[[Path, str], None] = lambda _path, _what: None,
+) -> ImportNote:
+    """Add yearly exports to `folder`; nothing is written before all of them have been read.
+
+    Args:
+        paths: Yearly CSV exports, plain or gzipped, of any grid zones and either header.
+        folder: Is made if it is not there.
+        replace: Let a later value of an hour replace the earlier one; else it is refused.
+        on_file: Called with each file and what was done with it.
+
+    Raises:
+        HistoryFileError: If a file is wrong, no export, of another release than the grid
+            zone's others, or has another value of an hour that is there already.
+    """
+    note = read_note(folder)
+    known = {each.sha256 for each in note.files}
+    zones: dict[str, Hours] = {}
+    files = list(note.files)
+    for path in paths:
+        recording = read_file(path)
+        imported = _describe(recording)
+        if imported.sha256 in known:
+            on_file(path, "imported before, nothing to do")
+            continue
+        _check_release(imported, files)
+        zone = imported.grid_zone
+        hours = zones.setdefault(zone, _stored(folder, zone))
+        added = _add(hours, recording, replace=replace)
+        files.append(imported)
+        known.add(imported.sha256)
+        on_file(path, f"{added} new hours of {zone}, {imported.release}")
+    if len(files) > len(note.files):
+        folder.mkdir(parents=True, exist_ok=True)
+        for zone, hours in zones.items():
+            release = next(each.release for each in files if each.grid_zone == zone)
+            _write(folder / f"{zone}.csv.gz", zone, hours, SOURCES[release])
+        note = ImportNote(files=tuple(files))
+        text = json.dumps(_NOTE.dump_python(note, mode="json"), indent=1)
+        _replace(folder / NOTE, f"{text}\n".encode())
+    return note
+
+
+def read_note(folder: Path) -> ImportNote:
+    """Return what a folder was made from; nothing if it has no note.
+
+    Raises:
+        HistoryFileError: If its note cannot be read.
+    """
+    path = folder / NOTE
+    if not path.exists():
+        return ImportNote()
+    try:
+        return _NOTE.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise HistoryFileError(
+            f"{path}: expected the note of an import, schema version 1; import into another"
+            f" folder: {error}"
+        ) from error
+
+
+def _describe(recording: Recording) -> Imported:
+    if recording.release not in SOURCES:
+        raise HistoryFileError(
+            f"{recording.path.name}: expected a yearly export of Electricity Maps, found the"
+            " plain layout, which needs no import: put it into a folder as it is"
+        )
+    first, last = recording.epoch_hours.min(), recording.epoch_hours.max()
+    return Imported(
+        name=recording.path.name,
+        sha256=hashlib.sha256(recording.path.read_bytes()).hexdigest(),
+        grid_zone=str(recording.grid_zones[0]),
+        release=recording.release,
+        hours=len(recording.epoch_hours),
+        first_utc=_time(int(first)),
+        last_utc=_time(int(last)),
+    )
+
+
+def _check_release(imported: Imported, files: Iterable[Imported]) -> None:
+    for other in files:
+        if other.grid_zone == imported.grid_zone and other.release is not imported.release:
+            raise HistoryFileError(
+                f"{imported.name}: expected the release of {other.name}, {other.release}, found"
+                f" {imported.release}: releases differ in level by up to 45 g. Import all years"
+                " of one release, or into another folder"
+            )
+
+
+def _stored(folder: Path, zone: str) -> Hours:
+    path = folder / f"{zone}.csv.gz"
+    if not path.exists():
+        return {}
+    recording = read_file(path)
+    return {
+        int(hour): ",".join(cells[2:-1])
+        for hour, cells in zip(recording.epoch_hours, recording.rows, strict=True)
+    }
+
+
+def _add(hours: Hours, recording: Recording, *, replace: bool) -> int:
+    """Put a file's hours among those that are known; return how many are new or changed."""
+    before, added, own = dict(hours), 0, set[int]()
+    for row, hour in enumerate(map(int, recording.epoch_hours)):
+        if hour in own:
+            raise HistoryFileError(
+                f"{recording.place(row)}: expected each hour once, found {_time(hour)} again;"
+                " remove one"
+            )
+        own.add(hour)
+        cells = _cells(recording, row)
+        if before.get(hour, cells) != cells and not replace:
+            raise HistoryFileError(
+                f"{recording.place(row)}: expected {before[hour]!r} of {_time(hour)}, which was"
+                f" imported before, found {cells!r}: it was revised. Take the new values with"
+                " --replace, or import into another folder"
+            )
+        added += before.get(hour) != cells
+        hours[hour] = cells
+    return added
+
+
+def _cells(recording: Recording, row: int) -> str:
+    """Return life cycle, direct and estimated, as the plain layout has them."""
+    cells, layout = recording.rows[row], recording.layout
+    value = recording.gco2eq_per_kwh[row]
+    lifecycle = "" if value != value else f"{value:g}"  # noqa: PLR0124 - NaN
+    direct = "" if layout.direct is None else cells[layout.direct].strip()
+    said = "" if layout.estimated is None else cells[layout.estimated].strip().lower()
+    estimated = "1" if said in _YES else "0" if said in _NO else ""
+    return f"{lifecycle},{direct},{estimated}"
+
+
+def _write(path: Path, zone: str, hours: Hours, source: str) -> None:
+    lines = [f"{zone},{_time(hour)},{hours[hour]},{source}" for hour in sorted(hours)]
+    # Without a time in it the same hours give the same bytes.
+    _replace(path, gzip.compress(("\n".join([COLUMNS, *lines]) + "\n").encode(), mtime=0))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def _time(epoch_hour: int) -> str:
+    return f"{EPOCH + epoch_hour * HOUR:%Y-%m-%dT%H:%M:%SZ}"
