@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from planning_world import HOUR, ORIGIN
 
 from functions.domain.plan.grid import Grid, make_grid
-from functions.domain.plan.optimum import Overheads, Run, cheapest_runs
-from functions.domain.plan.ways import Meter, bound, cleanest_halves, work_min
+from functions.domain.plan.problem import Overheads, Run
+from functions.domain.plan.ways import Meter, bound, cleanest, cleanest_halves, work_min
 
 
 def _grid(lengths: Sequence[int], intensity: Sequence[Sequence[float]]) -> Grid:
@@ -63,7 +63,7 @@ def test_equals_brute_force(task: Instance) -> None:
     best = best_outcome(task)
     overheads = Overheads(start_min=task.start, move_min=task.move)
     grid = _grid(task.lengths, task.intensity)
-    runs = cheapest_runs(grid, task.work, overheads, task.running)
+    runs = cleanest(grid, task.work, overheads, task.running)
     if best is None:
         assert runs is None
         return
@@ -82,7 +82,7 @@ def test_brute_force_knows_a_hand_checked_case() -> None:
 def test_a_pause_of_a_minute_is_no_cheap_move() -> None:
     """Another place right after costs a move, whether or not there is a pause between."""
     grid = _grid([60, 60], [[1.0, 900.0], [900.0, 1.0]])
-    runs = cheapest_runs(grid, 100, Overheads(start_min=3, move_min=5), None)
+    runs = cleanest(grid, 100, Overheads(start_min=3, move_min=5), None)
     assert runs is not None
     assert [(run.place, run.overhead_min, run.moved) for run in runs] == [
         (0, 3, False),
@@ -94,7 +94,7 @@ def test_a_pause_of_a_minute_is_no_cheap_move() -> None:
 def test_another_place_may_begin_late_in_the_next_slot() -> None:
     """After a pause inside the slot the other place begins late, for the price of a move."""
     grid = _grid([60, 60, 60], [[1.0, 900.0], [900.0, 50.0], [900.0, 1.0]])
-    runs = cheapest_runs(grid, 122, Overheads(start_min=3, move_min=5), None)
+    runs = cleanest(grid, 122, Overheads(start_min=3, move_min=5), None)
     assert runs is not None
     assert [(run.place, run.begin_min, run.end_min, run.overhead_min) for run in runs] == [
         (0, 0, 60, 3),
@@ -106,9 +106,9 @@ def test_work_that_does_not_fit_has_no_runs() -> None:
     """One minute too much, and there is no way."""
     grid = _grid([60, 60], [[1.0], [1.0]])
     overheads = Overheads(start_min=3, move_min=5)
-    assert cheapest_runs(grid, 118, overheads, None) is None
-    assert cheapest_runs(grid, 117, overheads, None) is not None
-    assert cheapest_runs(grid, 120, overheads, 0) is not None
+    assert cleanest(grid, 118, overheads, None) is None
+    assert cleanest(grid, 117, overheads, None) is not None
+    assert cleanest(grid, 120, overheads, 0) is not None
 
 
 @settings(max_examples=30)
@@ -126,7 +126,7 @@ def test_real_sizes_do_the_work_below_every_contiguous_run(
     start = ORIGIN + timedelta(minutes=late_min)
     grid = make_grid(start, ORIGIN + 14 * HOUR, slot_min, hourly, ORIGIN)
     meter = Meter.on(grid, 1000.0)
-    runs = cheapest_runs(grid, work, Overheads(start_min=3, move_min=5), None)
+    runs = cleanest(grid, work, Overheads(start_min=3, move_min=5), None)
     assert runs is not None
     assert work_min(runs) == work
     total = meter.total_gco2eq(runs)

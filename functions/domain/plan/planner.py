@@ -19,10 +19,18 @@ import numpy as np
 from forecaster.series import Forecast
 from functions.domain.plan.document import Alternative, Plan, PlannedInterval, Policy
 from functions.domain.plan.grid import HOUR_MIN, MINUTE, Grid, make_grid
-from functions.domain.plan.optimum import Overheads, Run, cheapest_runs
 from functions.domain.plan.places import Place, find_places
+from functions.domain.plan.problem import Overheads, Run
 from functions.domain.plan.reason import Circumstances, reason_of
-from functions.domain.plan.ways import Meter, at_once, bound, cleanest_halves, soonest, work_min
+from functions.domain.plan.ways import (
+    Meter,
+    at_once,
+    bound,
+    cleanest,
+    cleanest_halves,
+    soonest,
+    work_min,
+)
 from functions.errors import InvalidInputError
 from vm_runtime.contract.job import Job
 
@@ -158,7 +166,7 @@ def _choose(task: _Task) -> _Choice:
         return _choose_halves(task)
     if task.deadline_min > 0:
         within = task.grid.until(task.deadline_min)
-        runs = cheapest_runs(within, task.work, task.overheads, task.running)
+        runs = cleanest(within, task.work, task.overheads, task.running)
         if runs is not None:
             return _Choice(runs=runs, meets_deadline=True)
     runs = soonest(task.meter, task.work, task.overheads, task.running)

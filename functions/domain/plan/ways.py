@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.domain.plan.grid import HOUR_MIN, Grid
-from functions.domain.plan.optimum import Overheads, Run, cheapest_runs, joined
+from functions.domain.plan.optimum import cheapest_runs
+from functions.domain.plan.problem import Overheads, Problem, Run, joined
 
 DAY_MIN = 24 * HOUR_MIN
 
@@ -33,6 +34,20 @@ class Meter:
     def total_gco2eq(self, runs: Sequence[Run]) -> float:
         """Return what all `runs` emit, g."""
         return sum(self.emissions_gco2eq(run.place, run.begin_min, run.end_min) for run in runs)
+
+
+def cleanest(
+    grid: Grid, work: int, overheads: Overheads, running: int | None
+) -> tuple[Run, ...] | None:
+    """Return the exact optimum of `work` minutes on `grid`, `None` if they do not fit."""
+    problem = Problem(
+        edges_min=grid.edges_min,
+        per_min=grid.gco2eq_per_kwh,
+        work_min=work,
+        overheads=overheads,
+        running=running,
+    )
+    return cheapest_runs(problem)
 
 
 def work_min(runs: Sequence[Run]) -> int:
@@ -78,7 +93,7 @@ def cleanest_halves(
         window = window.until(min(DAY_MIN, window.minutes))
         half = window.minutes // 2 - overheads.start_min
         work = half if left is None else min(half, left)
-        found = cheapest_runs(window, work, overheads, running) if work > 0 else None
+        found = cleanest(window, work, overheads, running) if work > 0 else None
         shifted = [
             replace(run, begin_min=run.begin_min + begin, end_min=run.end_min + begin)
             for run in found or ()

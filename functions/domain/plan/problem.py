@@ -1,0 +1,158 @@
+"""What the optimum is sought for: slots, what a minute costs in each place, and what runs owe.
+
+Costs are of any unit: grams, or grams with money weighed in. Knows nothing of jobs or forecasts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Costs = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+NEVER = np.int64(1 << 61)
+"""Cost of what cannot be. Sums may drift from it by less than a quarter."""
+IMPOSSIBLE = np.int64(1 << 60)
+"""From here on a cost is that of what cannot be: true ones stay below 2^59."""
+TIE_BITS = 20
+"""The lowest bits of a cost count moves and starts, so that fewer win among equals."""
+START_TIE = 1
+MOVE_TIE = 1 << 10
+_ROOM_BITS = 38
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overheads:
+    """Minutes of a run that do no work; their cost is that of any minute."""
+
+    start_min: int
+    """Of a run after a pause."""
+    move_min: int
+    """Of a run that takes over from another place without a pause."""
+    running_min: int = 0
+    """Of the run that goes on from before the first slot: what its end will take."""
+
+    @property
+    def elsewhere_min(self) -> int:
+        """A start in another place than that of the slot before."""
+        return max(self.start_min, self.move_min)
+
+    @property
+    def most_min(self) -> int:
+        """The longest one."""
+        return max(self.start_min, self.move_min, self.running_min)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Extras:
+    """What a run costs once, beyond its minutes, by slot and place in which it begins.
+
+    All of shape (slots, places). May be negative (a VM that boots draws less than one that
+    trains), but never by more than the overhead's own minutes cost: an overhead is no gain.
+    """
+
+    start: Floats
+    """A start at the begin of the slot."""
+    start_late: Floats
+    """A start inside the slot."""
+    move: Floats
+    """A move at the begin of the slot."""
+    elsewhere: Floats
+    """A start at the begin of the slot, in another place than that of the slot before."""
+    elsewhere_late: Floats
+    """The same inside the slot."""
+
+    def of_places(self, places: NDArray[np.intp]) -> "Extras":
+        """Return the extras of some places."""
+        return Extras(
+            start=self.start[:, places],
+            start_late=self.start_late[:, places],
+            move=self.move[:, places],
+            elsewhere=self.elsewhere[:, places],
+            elsewhere_late=self.elsewhere_late[:, places],
+        )
+
+    def highest(self) -> float:
+        """Return the largest amount."""
+        every = (self.start, self.start_late, self.move, self.elsewhere, self.elsewhere_late)
+        return max(float(np.abs(each).max()) for each in every)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Problem:
+    """A work to be done within slots at least cost."""
+
+    edges_min: NDArray[np.int64]
+    """Ends of the slots after the leading 0, minutes, ascending, shape (slots + 1,)."""
+    per_min: Floats
+    """Cost of a minute, shape (slots, places)."""
+    work_min: int
+    """Work to be done, minutes, above 0."""
+    overheads: Overheads
+    running: int | None = None
+    """Place in which a VM runs at minute 0, `None` if none does."""
+    allowed: NDArray[np.bool_] | None = None
+    """Where a VM may run, shape (slots, places); `None`: everywhere."""
+    extras: Extras | None = None
+    """`None`: none."""
+    min_run_min: int = 1
+    """Shortest run."""
+    running_left_min: int = 0
+    """How long the run that goes on must still last."""
+
+    @property
+    def minutes(self) -> int:
+        """Length of all slots together."""
+        return int(self.edges_min[-1])
+
+    @property
+    def lengths_min(self) -> NDArray[np.int64]:
+        """Length of each slot."""
+        return np.diff(self.edges_min)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A VM that runs without a pause in one place."""
+
+    place: int
+    begin_min: int
+    end_min: int
+    overhead_min: int
+    moved: bool = False
+    """Whether it took over from another place."""
+
+
+def joined(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Return `runs`, ascending, with what goes on in one place merged."""
+    merged: list[Run] = []
+    for run in runs:
+        before = merged[-1] if merged else None
+        if before and before.place == run.place and before.end_min == run.begin_min:
+            merged[-1] = Run(
+                place=run.place,
+                begin_min=before.begin_min,
+                end_min=run.end_min,
+                overhead_min=before.overhead_min,
+                moved=before.moved,
+            )
+        else:
+            merged.append(run)
+    return tuple(merged)
+
+
+def scale_of(problem: Problem) -> float:
+    """Return by what a cost is multiplied to become a whole number; a power of ten."""
+    highest = max(float(problem.per_min.max()), 1e-9)
+    most = highest * (2 * problem.minutes + 4 * problem.overheads.most_min)
+    if problem.extras is not None:
+        most += problem.extras.highest() * (len(problem.edges_min) + 1)
+    return float(10.0 ** np.floor(np.log10((1 << _ROOM_BITS) / most)))
+
+
+def whole(costs: Floats, scale: float) -> Costs:
+    """Return costs as whole numbers with the lowest bits free for ties."""
+    numbers: Costs = np.rint(costs * scale).astype(np.int64) << TIE_BITS
+    return numbers
