@@ -32,8 +32,7 @@ class Values:
 
     def at_end(self) -> Floats:
         """Return the least at the last edge, shape (prices,)."""
-        least: Floats = np.minimum(self.on[-1].min(axis=0), self.ended[-1].min(axis=0))
-        least = np.minimum(least, self.off[-1])
+        least: Floats = np.vstack([self.on[-1], self.ended[-1], self.off[-1:]]).min(axis=0)
         return least
 
     @classmethod
