@@ -19,6 +19,7 @@ from vm_runtime.checkpoint_objects import (
     CheckpointError,
     CheckpointObjects,
     CheckpointWriteError,
+    Content,
     Listing,
     Restored,
 )
@@ -47,6 +48,7 @@ KEPT = 3
 """Committed checkpoints that stay; older ones are deleted after a commit."""
 
 _TAKE_OVER_ATTEMPTS = 5
+_FREE_ID_ATTEMPTS = 5
 
 _log = logging.getLogger(__name__)
 
@@ -79,9 +81,12 @@ class Checkpoints:
         self._job_id = job_id
         self._incarnation = incarnation
         self._clock = clock
+        self._sleep = sleep
         self._objects = CheckpointObjects(store, job_id, sleep=sleep)
         self._generation: int | None = None
         self._latest: Latest | None = None
+        self.size_bytes = 0
+        """Size of the payload that was committed last."""
 
     @property
     def latest(self) -> Latest:
@@ -124,18 +129,20 @@ class Checkpoints:
     def commit(
         self,
         step: int,
-        payload: Mapping[str, Path | bytes],
+        payload: Mapping[str, Content],
         *,
         finished: bool,
         weights_sha256: str,
+        check_wanted: Callable[[], object] = lambda: None,
     ) -> Latest:
         """Write a checkpoint and make it the latest, then delete the oldest ones.
 
         Args:
             step: optimizer steps in the state.
-            payload: the files, by name below the checkpoint's folder.
+            payload: what writes the files, by name below the checkpoint's folder.
             finished: whether training is complete.
             weights_sha256: see `state.weights_digest`.
+            check_wanted: called between pieces and before LATEST moves; raises to give up.
 
         Raises:
             LeaseLostError: LATEST was changed by another VM; it was left as it is.
@@ -143,21 +150,20 @@ class Checkpoints:
                 holds this very checkpoint.
         """
         known = self.latest
+        objects = CheckpointObjects(
+            self._store, self._job_id, sleep=self._sleep, check_wanted=check_wanted
+        )
         try:
-            listing = self._objects.list_all()
-            checkpoint_id = self._free_id(step, listing.all)
-            files = tuple(
-                self._objects.put(checkpoint_id, name, content) for name, content in payload.items()
-            )
-            manifest = self._manifest(checkpoint_id, step, files, finished, weights_sha256)
-            self._objects.put_manifest(manifest)
+            listing = objects.list_all()
+            manifest = self._write_whole(objects, listing, step, payload, finished, weights_sha256)
             latest = Latest(
-                checkpoint_id=checkpoint_id,
+                checkpoint_id=manifest.checkpoint_id,
                 step=step,
                 incarnation=self._incarnation,
                 updated_at=self._clock.now(),
                 finished=finished,
             )
+            check_wanted()
             self._write_latest(latest, self._generation)
         except PreconditionFailedError as error:
             message = (
@@ -168,8 +174,36 @@ class Checkpoints:
             raise LeaseLostError(message) from error
         except (StorageError, OSError) as error:
             raise CheckpointWriteError(_write_failure(step, known, error)) from error
-        self._prune(listing, keep=checkpoint_id)
+        self.size_bytes = sum(file.size_bytes for file in manifest.files)
+        self._prune(listing, keep=manifest.checkpoint_id)
         return latest
+
+    def _write_whole(  # noqa: PLR0913, PLR0917  private, called once
+        self,
+        objects: CheckpointObjects,
+        listing: Listing,
+        step: int,
+        payload: Mapping[str, Content],
+        finished: bool,  # noqa: FBT001
+        weights_sha256: str,
+    ) -> CheckpointManifest:
+        """Write payload, then manifest, under an id that nobody else writes under.
+
+        Another process may: one with the same incarnation that was believed dead.
+        """
+        taken = listing.all
+        for _ in range(_FREE_ID_ATTEMPTS):
+            checkpoint_id = self._free_id(step, taken)
+            with suppress(PreconditionFailedError):
+                files = tuple(
+                    objects.put(checkpoint_id, name, content) for name, content in payload.items()
+                )
+                manifest = self._manifest(checkpoint_id, step, files, finished, weights_sha256)
+                objects.put_manifest(manifest)
+                return manifest
+            taken = [*taken, checkpoint_id]
+        message = f"checkpoint of step {step}: others write it at the same time"
+        raise StorageError(message)
 
     @contextmanager
     def restore(self) -> Iterator[Restored | None]:
@@ -192,7 +226,9 @@ class Checkpoints:
     def _newest_intact(self, first: str, folder: Path) -> Restored:
         problems = []
         others = [name for name in reversed(self._objects.list_all().committed) if name != first]
-        for checkpoint_id in [first, *others]:
+        # What is newer was never LATEST, or was given up for an older one: it comes last.
+        before = [name for name in others if name < first]
+        for checkpoint_id in [first, *before, *(name for name in others if name > first)]:
             try:
                 restored = self._objects.fetch(checkpoint_id, folder / checkpoint_id)
             except CheckpointCorruptError as error:

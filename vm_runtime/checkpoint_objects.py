@@ -8,16 +8,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeAlias, TypeVar, cast
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from vm_runtime.checkpoint_sink import HashingSink
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import CheckpointFile, CheckpointManifest
 from vm_runtime.contract.codec import DocumentError, UnknownSchemaVersionError, decode, encode
 from vm_runtime.storage.port import BlobNotFoundError, BlobStore, StorageUnavailableError
 
 T = TypeVar("T")
+
+Content: TypeAlias = Callable[[BinaryIO], object]
+"""Writes a file of the payload into a stream; the same bytes each time it is called."""
 
 _ATTEMPTS = 4
 
@@ -57,11 +61,26 @@ class Listing:
 class CheckpointObjects:
     """The objects below a job's `checkpoints/`."""
 
-    def __init__(self, store: BlobStore, job_id: str, *, sleep: Callable[[float], None]) -> None:
-        """Look at the checkpoints of `job_id`; `sleep` waits between attempts, real seconds."""
+    def __init__(
+        self,
+        store: BlobStore,
+        job_id: str,
+        *,
+        sleep: Callable[[float], None],
+        check_wanted: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Look at the checkpoints of `job_id`.
+
+        Args:
+            store: the bucket.
+            job_id: the job.
+            sleep: waits between attempts, real seconds.
+            check_wanted: called between pieces of a write; raises to give the write up.
+        """
         self._store = store
         self._job_id = job_id
         self._sleep = sleep
+        self._check_wanted = check_wanted
 
     def retry(self, call: Callable[[], T]) -> T:
         """Call again, a few times, while the store is unavailable; raises its last error."""
@@ -88,20 +107,39 @@ class CheckpointObjects:
             ),
         )
 
-    def put(self, checkpoint_id: str, name: str, content: Path | bytes) -> CheckpointFile:
-        """Write a file of the payload and return its entry in the manifest."""
+    def put(self, checkpoint_id: str, name: str, content: Content) -> CheckpointFile:
+        """Write a file of the payload and return its entry in the manifest.
+
+        It is hashed on its way: what the store then holds must be what was meant.
+
+        Raises:
+            PreconditionFailedError: there is one already; nothing is ever written over.
+        """
         target = object_names.checkpoint_folder(self._job_id, checkpoint_id) + name
-        if isinstance(content, Path):
-            self.retry(lambda: self._store.upload(target, content))
-            return _describe(name, content)
-        self.retry(lambda: self._store.write(target, content))
-        sha256 = hashlib.sha256(content).hexdigest()
-        return CheckpointFile(name=name, size_bytes=len(content), sha256=sha256)
+        sink = HashingSink(self._check_wanted)
+
+        def fill(stream: BinaryIO) -> None:
+            sink.restart(stream)
+            try:
+                content(cast("BinaryIO", sink))
+            except Exception:
+                # Serialisers wrap what the stream raised beyond recognition.
+                if sink.error is not None:
+                    raise sink.error from None
+                raise
+
+        self.retry(lambda: self._store.upload(target, fill, if_generation=0))
+        return CheckpointFile(name=name, size_bytes=sink.size_bytes, sha256=sink.sha256)
 
     def put_manifest(self, manifest: CheckpointManifest) -> None:
-        """Write the commit marker; the whole payload must be there."""
+        """Write the commit marker; the whole payload must be there.
+
+        Raises:
+            PreconditionFailedError: there is one already.
+        """
+        self._check_wanted()
         name = object_names.manifest(self._job_id, manifest.checkpoint_id)
-        self.retry(lambda: self._store.write(name, encode(manifest)))
+        self.retry(lambda: self._store.write(name, encode(manifest), if_generation=0))
 
     def fetch(self, checkpoint_id: str, folder: Path) -> Restored:
         """Download a checkpoint into `folder` and verify every byte.

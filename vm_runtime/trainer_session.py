@@ -1,29 +1,22 @@
 """A training inside a job: lease, checkpoints, stopping and reporting around the loop."""
 
 import logging
-import tempfile
 from dataclasses import asdict
 from datetime import datetime
 from math import isfinite
-from pathlib import Path
 
 import torch
 
-from vm_runtime.checkpoint import Checkpoints, CheckpointWriteError
+from vm_runtime.checkpoint import Checkpoints
+from vm_runtime.checkpoint_cadence import cadence, first_cadence
+from vm_runtime.checkpoint_writer import PAYLOAD, CheckpointWriter
+from vm_runtime.contract.checkpoint import Latest
 from vm_runtime.contract.ledger import SegmentKind
 from vm_runtime.seeding import undisturbed_rng
-from vm_runtime.session import Session, StopReason
-from vm_runtime.state import (
-    State,
-    check_plain,
-    non_finite_parameters,
-    weights_digest,
-)
+from vm_runtime.session import LeaseLostError, Session, StopReason
+from vm_runtime.state import State, non_finite_parameters, weights_digest
 from vm_runtime.trainer_loop import Event, NonFiniteError, Position, TrainingLoop
 from vm_runtime.trainer_settings import TrainingSettings
-
-PAYLOAD = "state.pt"
-"""The payload's name: what `TrainingLoop.state_dict` returned, by `torch.save`."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,8 +32,16 @@ class SessionRun:
         self._checkpoints = Checkpoints(
             session.store, session.job.job_id, session.incarnation, session.clock
         )
-        self._committed_at: datetime = session.clock.now()
-        self._committed: Position | None = None
+        self._writer = CheckpointWriter(
+            self._checkpoints,
+            describe=self._digest_of_sound_weights,
+            check_lease=session.check_lease,
+            in_background=settings.checkpoint_in_background,
+        )
+        self._cadence = first_cadence(settings.checkpoint_every_s)
+        self._warned: set[str] = set()
+        self._saved_at: datetime = session.clock.now()
+        self._saved: Position | None = None
         self._started_at: datetime = session.clock.now()
         self._first_step = 0
 
@@ -61,17 +62,29 @@ class SessionRun:
         session.spend(SegmentKind.LOAD)
         self._checkpoints.take_over()
         if not self._restore():
-            self._committed_at = self._started_at = session.clock.now()
+            self._saved_at = self._started_at = session.clock.now()
             self._first_step = self._loop.position.step
             session.spend(SegmentKind.TRAIN)
-            reason = self._train()
+            reason = self._train_and_save()
             if reason is not None:
                 self._stop(reason)
                 return reason
-            self._commit(finished=True)
         self._report()
         session.end(finished=True, stopped_because=None)
         return None
+
+    def _train_and_save(self) -> StopReason | None:
+        """Train; when this returns, all that was trained is committed."""
+        try:
+            reason = self._train()
+            self._save_now(finished=reason is None)
+        except LeaseLostError:
+            self._writer.close(give_up=True)
+            raise
+        except BaseException:
+            self._writer.close(give_up=False)  # what was sound before the trouble is kept
+            raise
+        return reason
 
     def _restore(self) -> bool:
         """Go to the latest checkpoint, or to the start; return whether the work is done."""
@@ -81,7 +94,7 @@ class SessionRun:
                 return False
             state: State = torch.load(restored.folder / PAYLOAD, weights_only=True)
             self._loop.load_state_dict(state)
-        self._committed = Position(**asdict(self._loop.position))
+        self._saved = Position(**asdict(self._loop.position))
         _log.info("resumed from checkpoint %s", restored.manifest.checkpoint_id)
         # A finished training goes on if the script now asks for more epochs.
         return restored.manifest.finished and self._loop.done
@@ -91,81 +104,105 @@ class SessionRun:
         session, loop = self._session, self._loop
         while not loop.done:
             session.check_lease()
+            self._hear_of_commit(self._writer.poll())
             reason = session.stop_reason()
             if reason is not None:
                 return reason
             event = loop.advance()
             if event is Event.STEP:
                 self._report()
-            if event is Event.EPOCH_END or self._is_due():
-                self._commit_on_the_way()
+            if self._is_due(event is Event.EPOCH_END):
+                self._begin_saving()
         return None
 
-    def _commit_on_the_way(self) -> None:
-        if not self._loop.done:  # else the final commit follows at once
-            self._commit(finished=False)
-
-    def _is_due(self) -> bool:
-        every_s = self._settings.checkpoint_every_s
-        if every_s is None:
+    def _is_due(self, epoch_is_over: bool) -> bool:  # noqa: FBT001  private, called once
+        if self._loop.done or self._writer.is_busy:  # when done, the last one follows at once
             return False
         now = self._session.clock.now()
-        self._committed_at = min(self._committed_at, now)  # a clock set back delays nothing
-        return (now - self._committed_at).total_seconds() >= every_s
+        self._saved_at = min(self._saved_at, now)  # a clock set back delays nothing
+        age_s = (now - self._saved_at).total_seconds()
+        return age_s >= (self._cadence.shortest_s if epoch_is_over else self._cadence.every_s)
 
     def _stop(self, reason: StopReason) -> None:
-        loop = self._loop
-        if loop.position != self._committed:
-            self._commit(finished=False)
         self._report()
         # After the commit: a callback that raises or hangs must not cost what was trained.
         with undisturbed_rng():
-            loop.call("on_stop", reason)
+            self._loop.call("on_stop", reason)
         self._session.end(finished=False, stopped_because=reason)
 
-    def _commit(self, *, finished: bool) -> None:
-        """Write a checkpoint; whatever that draws at random leaves the training as it was."""
+    def _begin_saving(self) -> None:
+        """Take a copy to be written; whatever that draws at random changes no training."""
         self._session.spend(SegmentKind.CHECKPOINT)
-        step = self._loop.position.step
+        self._session.check_lease()
         with undisturbed_rng():
-            self._refuse_spoilt_weights()
-            self._session.check_lease()
-            with tempfile.TemporaryDirectory(prefix="snapshot-") as folder:
-                payload = Path(folder) / PAYLOAD
-                self._serialise(payload)
-                self._checkpoints.commit(
-                    step,
-                    {PAYLOAD: payload},
-                    finished=finished,
-                    weights_sha256=weights_digest(self._settings.model),
-                )
-            self._loop.call("on_checkpoint", step)
-        self._committed = Position(**asdict(self._loop.position))
-        self._committed_at = self._session.clock.now()
+            self._writer.begin(self._loop.state_dict(), step=self._loop.position.step)
+        self._note_saved()
+        self._hear_of_commit(self._writer.poll())
         self._session.spend(SegmentKind.TRAIN)
 
-    def _refuse_spoilt_weights(self) -> None:
-        spoilt = non_finite_parameters(self._settings.model)
+    def _save_now(self, *, finished: bool) -> None:
+        """Commit the present state, unless it has been already."""
+        if self._loop.position == self._saved and not finished:
+            self._hear_of_commit(self._writer.wait())
+            if not self._writer.has_failed:
+                return
+        self._session.spend(SegmentKind.CHECKPOINT)
+        self._session.check_lease()
+        with undisturbed_rng():
+            latest = self._writer.flush(
+                self._loop.state_dict(), step=self._loop.position.step, finished=finished
+            )
+        self._note_saved()
+        self._hear_of_commit(latest)
+        self._session.spend(SegmentKind.TRAIN)
+
+    def _note_saved(self) -> None:
+        self._saved = Position(**asdict(self._loop.position))
+        self._saved_at = self._session.clock.now()
+
+    def _hear_of_commit(self, latest: Latest | None) -> None:
+        """Tell callbacks, and learn from what it cost."""
+        if latest is None:
+            return
+        cost, clock = self._writer.cost, self._session.clock
+        if cost is not None:
+            self._cadence = cadence(
+                cost,
+                longest_s=self._settings.checkpoint_every_s,
+                clock_speed=1.0 / clock.wait_s(1.0),
+            )
+            self._warn_once(self._cadence.warning)
+            _log.info(
+                "checkpoint of step %d is safe: %.1f MB, %.0f ms of training, written in %.2f s",
+                latest.step,
+                cost.size_bytes / 1e6,
+                cost.training_s * 1e3,
+                cost.write_s,
+            )
+        with undisturbed_rng():
+            self._loop.call("on_checkpoint", latest.step)
+
+    def _warn_once(self, warning: str) -> None:
+        what = warning.partition(",")[0]
+        if warning and what not in self._warned:
+            self._warned.add(what)
+            _log.warning(warning)
+
+    def _digest_of_sound_weights(self, state: State) -> str:
+        """Return the digest of a state's weights; spoilt ones must not replace good ones."""
+        weights = state["model"]
+        parameters = {name for name, _ in self._settings.model.named_parameters()}
+        spoilt = non_finite_parameters(
+            {name: value for name, value in weights.items() if name in parameters}
+        )
         if spoilt:
             message = (
-                f"expected finite weights after step {self._loop.position.step}, found NaN or"
+                f"expected finite weights after step {state['position']['step']}, found NaN or"
                 f" infinity in {', '.join(spoilt[:4])}; the last checkpoint is kept; lower the"
                 " learning rate or set clip_norm"
             )
             raise NonFiniteError(message)
-
-    def _serialise(self, target: Path) -> None:
-        state = self._loop.state_dict()
-        check_plain(state)
-        try:
-            with target.open("wb") as file:
-                torch.save(state, file)
-        except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as either
-            message = (
-                f"expected room for a snapshot in {target.parent}, found {error}; no checkpoint"
-                " was touched; free space there (TMPDIR names another place), then start again"
-            )
-            raise CheckpointWriteError(message) from error
+        return weights_digest(weights)
 
     def _report(self) -> None:
         loop = self._loop

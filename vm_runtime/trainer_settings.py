@@ -53,7 +53,10 @@ class TrainingSettings:
     val_every_n_steps: int | None = None
     """Validate every so many optimizer steps and at the very end; `None`: after each epoch."""
     checkpoint_every_s: float | None = 600.0
-    """Longest time between checkpoints on the job's clock, seconds; `None`: at epoch ends only."""
+    """What a crash may lose at most, seconds on the job's clock; `None`: checkpoints at epoch
+    ends only. Within it, they come as often as their measured cost makes worth it."""
+    checkpoint_in_background: bool = True
+    """Whether training goes on while a checkpoint is written."""
     collate_fn: Collate = default_collate
     """Makes a batch of a list of samples."""
     show_progress: bool = True

@@ -4,6 +4,7 @@ import itertools
 import threading
 from datetime import UTC
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -116,15 +117,47 @@ def test_list_returns_the_prefix_sorted(store: BlobStore) -> None:
     assert info.generation == store.read("other/a").generation
 
 
-def test_upload_and_download_keep_the_bytes(store: BlobStore, tmp_path: Path) -> None:
-    """A file goes up and comes down unchanged, into folders that are made for it."""
-    source, target = tmp_path / "source", tmp_path / "new/folder/target"
-    source.write_bytes(bytes(range(256)) * 4096)
-    generation = store.upload("jobs/a/big", source)
+# Around the piece that Google's client sends at once, and around nothing.
+@pytest.mark.parametrize("sizes", [[], [1], [8 * 2**20], [3 * 2**20 + 1] * 3], ids=len)
+def test_upload_and_download_keep_the_bytes(
+    store: BlobStore, tmp_path: Path, sizes: list[int]
+) -> None:
+    """What is written in pieces goes up and comes down whole, into folders made for it."""
+    pieces = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
+    target = tmp_path / "new/folder/target"
+    store.upload("jobs/a/big", lambda stream: [stream.write(piece) for piece in pieces])
     store.download("jobs/a/big", target)
-    assert target.read_bytes() == source.read_bytes()
-    assert store.read("jobs/a/big").generation == generation
+    assert target.read_bytes() == b"".join(pieces)
     assert [path.name for path in target.parent.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("written", [0, 10, 9 * 2**20])
+def test_an_upload_that_fails_half_way_leaves_what_was_there(
+    store: BlobStore, written: int
+) -> None:
+    """The error of who writes goes through, and the object stays as it was."""
+    store.write("a", b"before")
+
+    def fill(stream: BinaryIO) -> None:
+        stream.write(bytes(written))
+        raise KeyError("half way")
+
+    with pytest.raises(KeyError, match="half way"):
+        store.upload("a", fill)
+    assert store.read("a").data == b"before"
+    with pytest.raises(KeyError, match="half way"):
+        store.upload("b", fill)
+    assert [info.name for info in store.list("")] == ["a"]
+
+
+def test_an_upload_honours_its_condition(store: BlobStore) -> None:
+    """What another wrote under the same name is not written over."""
+    if isinstance(store, GcsBlobStore):
+        pytest.skip("fake-gcs-server ignores the condition of a resumable upload")
+    store.upload("a", lambda stream: stream.write(b"first"), if_generation=0)
+    with pytest.raises(PreconditionFailedError):
+        store.upload("a", lambda stream: stream.write(b"second"), if_generation=0)
+    assert store.read("a").data == b"first"
 
 
 @pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", ".", "a/../b", "..", ".locks/a", "a\0"])

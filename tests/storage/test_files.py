@@ -1,5 +1,6 @@
 """What is peculiar to the blob store on a folder: processes, crashes, clocks."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from vm_runtime.storage import open_store
 from vm_runtime.storage.files import FileBlobStore
-from vm_runtime.storage.port import StorageError
+from vm_runtime.storage.port import StorageError, StorageUnavailableError
 
 INCREMENT = """
 import sys
@@ -149,3 +150,46 @@ def test_open_store_refuses_other_urls(url: str) -> None:
     """A URL that is neither form is told, with the forms that are."""
     with pytest.raises(StorageError, match="expected file:///FOLDER or gs://BUCKET"):
         open_store(url)
+
+
+UPLOAD_AND_HANG = """
+import sys, time
+from vm_runtime.storage import open_store
+def fill(stream):
+    stream.write(bytes(1000_000))
+    stream.flush()
+    print("half way", flush=True)
+    time.sleep(60)
+open_store(sys.argv[1]).upload("big", fill)
+"""
+
+
+def test_what_a_killed_upload_left_is_cleared_by_the_next(tmp_path: Path) -> None:
+    """Half a checkpoint does not fill the disk for ever; a living writer's is left alone."""
+    store = FileBlobStore(tmp_path)
+    hanging = subprocess.Popen(  # noqa: S603 - our own code
+        [sys.executable, "-c", UPLOAD_AND_HANG, store.url], stdout=subprocess.PIPE, text=True
+    )
+    assert hanging.stdout is not None
+    with hanging.stdout:
+        assert hanging.stdout.readline() == "half way\n"
+    store.upload("small", lambda stream: stream.write(b"1"))
+    assert len(list(tmp_path.glob(".locks/*.part"))) == 1
+    hanging.kill()
+    hanging.wait(10)
+    FileBlobStore(tmp_path).upload("small", lambda stream: stream.write(b"2"))
+    assert list(tmp_path.glob(".locks/*.part")) == []
+    assert [info.name for info in store.list("")] == ["small"]
+
+
+def test_a_failed_write_leaves_no_half_file(tmp_path: Path) -> None:
+    """On a full disk what was half written would keep the disk full."""
+    store = FileBlobStore(tmp_path)
+
+    def fill(stream: BinaryIO) -> None:
+        stream.write(bytes(100_000))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StorageUnavailableError, match="No space left"):
+        store.upload("a", fill)
+    assert list(tmp_path.glob(".locks/*.part")) == []

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 from vm_runtime.storage.names import split_name
@@ -9,6 +10,7 @@ from vm_runtime.storage.port import (
     Blob,
     BlobInfo,
     BlobNotFoundError,
+    Fill,
     PreconditionFailedError,
 )
 
@@ -68,9 +70,11 @@ class MemoryBlobStore:
                 for name in found
             ]
 
-    def upload(self, name: str, source: Path) -> int:
-        """Write a file's content."""
-        return self.write(name, source.read_bytes())
+    def upload(self, name: str, fill: Fill, *, if_generation: int | None = None) -> None:
+        """Write what `fill` writes."""
+        content = BytesIO()
+        fill(content)
+        self.write(name, content.getvalue(), if_generation=if_generation)
 
     def download(self, name: str, target: Path) -> None:
         """Write an object's content to `target`."""

@@ -103,6 +103,7 @@ def tiny_trainer(
         "batch_size": 4,
         "seed": 3,
         "show_progress": False,
+        "checkpoint_in_background": False,  # else it depends on time which ones there are
     }
     return IntervalTrainer(**{**settings, **changes})
 

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import logging
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from fake_session import FaultyStore, SteppingClock
@@ -17,6 +16,7 @@ from vm_runtime.checkpoint import (
     Checkpoints,
     CheckpointWriteError,
 )
+from vm_runtime.checkpoint_objects import Content
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import CheckpointManifest, Latest
 from vm_runtime.contract.codec import UnknownSchemaVersionError, decode, encode
@@ -36,7 +36,10 @@ def checkpoints(store: BlobStore, incarnation: int = 1) -> Checkpoints:
 
 def commit(target: Checkpoints, step: int, *, finished: bool = False) -> Latest:
     """Commit two small files."""
-    payload: dict[str, Path | bytes] = {"a": f"a{step}".encode(), "b/c": b"c" * step}
+    payload: dict[str, Content] = {
+        "a": lambda stream: stream.write(f"a{step}".encode()),
+        "b/c": lambda stream: stream.write(b"c" * step),
+    }
     return target.commit(step, payload, finished=finished, weights_sha256=DIGEST)
 
 
@@ -268,7 +271,7 @@ def test_a_failing_store_gives_a_clear_error_and_harms_nothing(
 
     def fails(number: int, verb: str, name: str) -> Exception | None:
         del number
-        return error if armed and verb == "write" and name.endswith(where) else None
+        return error if armed and verb in {"write", "upload"} and name.endswith(where) else None
 
     faulty = FaultyStore(store, fails=fails)
     target = checkpoints(faulty, 2)

@@ -20,6 +20,7 @@ from vm_runtime.storage.port import (
     Blob,
     BlobInfo,
     BlobNotFoundError,
+    Fill,
     PreconditionFailedError,
     StorageDeniedError,
     StorageError,
@@ -49,6 +50,7 @@ class FileBlobStore:
         """
         self._folder = folder.absolute()
         self._now_ns = now_ns
+        self._has_looked_for_leftovers = False
 
     @property
     def url(self) -> str:
@@ -88,10 +90,13 @@ class FileBlobStore:
             (info for info in found if info.name.startswith(prefix)), key=lambda info: info.name
         )
 
-    def upload(self, name: str, source: Path) -> int:
-        """Write a file's content without holding it in memory; returns the generation."""
-        with source.open("rb") as content:
-            return self._put(name, lambda file: shutil.copyfileobj(content, file), None)
+    def upload(self, name: str, fill: Fill, *, if_generation: int | None = None) -> None:
+        """Write what `fill` writes, piece by piece; raises `PreconditionFailedError`."""
+        if not self._has_looked_for_leftovers:
+            self._has_looked_for_leftovers = True
+            with _mapped(name):
+                self._clear_leftovers()
+        self._put(name, fill, if_generation)
 
     def download(self, name: str, target: Path) -> None:
         """Write an object's content to `target`; raises `BlobNotFoundError`."""
@@ -102,7 +107,7 @@ class FileBlobStore:
                 shutil.copyfileobj(content, file)
             part.replace(target)
 
-    def _put(self, name: str, fill: Callable[[BinaryIO], None], if_generation: int | None) -> int:
+    def _put(self, name: str, fill: Fill, if_generation: int | None) -> int:
         path = self._path(name)
         with _mapped(name):
             # Who is late already need not wait for the lock: generations never come back.
@@ -113,15 +118,30 @@ class FileBlobStore:
             generation = max(self._now_ns(), found + 1, lock.stat().st_mtime_ns + 1)
             # One name for each object: what a killed writer left is overwritten by the next.
             temporary = lock.with_suffix(".part")
-            with temporary.open("wb") as file:
-                fill(file)
-                file.flush()
-                os.utime(file.fileno(), ns=(generation, generation))
-                # Before the rename: a power cut must not leave the name on an empty file.
-                os.fsync(file.fileno())
-                _check_resolution(self._folder, generation, os.fstat(file.fileno()).st_mtime_ns)
-            _publish(temporary, path)
+            try:
+                with temporary.open("wb") as file:
+                    fill(file)
+                    file.flush()
+                    os.utime(file.fileno(), ns=(generation, generation))
+                    # Before the rename: a power cut must not leave the name on an empty file.
+                    os.fsync(file.fileno())
+                    _check_resolution(self._folder, generation, os.fstat(file.fileno()).st_mtime_ns)
+                _publish(temporary, path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)  # on a full disk it would keep it full
+                raise
             return generation
+
+    def _clear_leftovers(self) -> None:
+        """Delete what killed writers left half written: it may be large, and has no other end."""
+        for part in (self._folder / RESERVED).glob("*.part"):
+            with part.with_suffix(".lock").open("ab") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:  # its writer lives
+                    continue
+                part.unlink(missing_ok=True)
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
     def _path(self, name: str) -> Path:
         return self._folder.joinpath(*split_name(name))

@@ -1,5 +1,6 @@
 """The bucket on Google Cloud Storage, on Google's own client (imported at the first call)."""
 
+import logging
 import random
 import sys
 import uuid
@@ -7,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from vm_runtime.storage.names import split_name
 from vm_runtime.storage.port import (
     Blob,
     BlobInfo,
     BlobNotFoundError,
+    Fill,
     PreconditionFailedError,
     StorageDeniedError,
     StorageError,
@@ -23,9 +25,14 @@ from vm_runtime.storage.port import (
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
     from google.cloud import storage
+    from google.cloud.storage.fileio import BlobWriter
+
+_log = logging.getLogger(__name__)
 
 _WRITE_ID = "ss-write"
 _TIMEOUT_S = (10.0, 60.0)
+_PIECE_BYTES = 8 * 2**20
+"""What is sent at once: a multiple of 256 KiB, as the service wants, and held in memory twice."""
 
 
 def _default_client() -> "storage.Client":
@@ -131,17 +138,31 @@ class GcsBlobStore:
             ]
         return sorted(found, key=lambda info: info.name)
 
-    def upload(self, name: str, source: Path) -> int:
-        """Write a file's content without holding it in memory; returns the generation."""
-        blob = self._blob(name)
+    def upload(self, name: str, fill: Fill, *, if_generation: int | None = None) -> None:
+        """Write what `fill` writes, piece by piece; raises `PreconditionFailedError`.
+
+        A resumable upload: each piece is tried again by itself, and the client compares the
+        checksum of all it sent (CRC32C) with that of the object.
+        """
+        from google.cloud.storage.fileio import BlobWriter  # noqa: PLC0415 - slow import
+
         with _mapped(f"{self.url}/{name}"):
-            blob.upload_from_filename(
-                str(source),
-                content_type="application/octet-stream",
-                timeout=_TIMEOUT_S,
+            writer = BlobWriter(
+                self._blob(name),
+                chunk_size=_PIECE_BYTES,
+                ignore_flush=True,
                 retry=self._retry,
+                content_type="application/octet-stream",
+                if_generation_match=if_generation,
+                timeout=_TIMEOUT_S,
+                checksum="crc32c",
             )
-            return int(blob.generation)
+            try:
+                fill(cast("BinaryIO", writer))
+                writer.close()
+            except BaseException:
+                _give_up(writer)
+                raise
 
     def download(self, name: str, target: Path) -> None:
         """Write an object's content to `target`; raises `BlobNotFoundError`."""
@@ -178,6 +199,16 @@ class GcsBlobStore:
         # Safe for conditional writes too, thanks to the mark, see `write`.
         retry: Retry = DEFAULT_RETRY.with_timeout(self._retry_s)
         return retry
+
+
+def _give_up(writer: "BlobWriter") -> None:
+    """Cancel an upload of which only some pieces were sent; the bucket forgets it anyway."""
+    import requests  # noqa: PLC0415 - with the client, at the first call
+
+    try:
+        writer.terminate()
+    except requests.RequestException as error:
+        _log.info("an upload was left to expire: %s", error)
 
 
 @contextmanager

@@ -1,9 +1,13 @@
 """What a blob store promises, and the errors it raises; no implementation here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol, TypeAlias
+
+Fill: TypeAlias = Callable[[BinaryIO], object]
+"""Writes an object's content into a stream that only takes `write`; may be called again."""
 
 
 class StorageError(Exception):
@@ -69,8 +73,12 @@ class BlobStore(Protocol):
         """Return all objects whose names start with `prefix`, sorted by name."""
         ...
 
-    def upload(self, name: str, source: Path) -> int:
-        """Write a file's content without holding it in memory; returns the generation."""
+    def upload(self, name: str, fill: Fill, *, if_generation: int | None = None) -> None:
+        """Write what `fill` writes, piece by piece: the whole is never held in memory.
+
+        Nothing is seen of it before all is there. What `fill` raises goes through, and
+        leaves the object as it was. Raises `PreconditionFailedError`.
+        """
         ...
 
     def download(self, name: str, target: Path) -> None:
