@@ -4,7 +4,7 @@ import logging
 import socket
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,6 @@ from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import Latest
 from vm_runtime.contract.clock import Clock, clock_from
 from vm_runtime.contract.codec import DocumentError, decode, encode
-from vm_runtime.contract.instance import Attribute
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.lease import Lease
 from vm_runtime.contract.progress import Progress
@@ -21,11 +20,12 @@ from vm_runtime.energy import EnergyCounter
 from vm_runtime.energy_counters import find_counters
 from vm_runtime.json_log import log_as_json
 from vm_runtime.lease import LeaseKeeper
-from vm_runtime.metadata import InstanceMetadata, MetadataServer, parse_time
+from vm_runtime.metadata import InstanceMetadata, MetadataServer
 from vm_runtime.reporting import ProgressFile
 from vm_runtime.script import ExitCode, download_source, run_script
-from vm_runtime.session import LeaseLostError, StopReason
-from vm_runtime.stop import StopFlag
+from vm_runtime.session import LeaseLostError
+from vm_runtime.stop import StopFlag, shortest_notice_s
+from vm_runtime.stop_sources import watch_stop_sources
 from vm_runtime.storage import open_store
 from vm_runtime.storage.port import BlobNotFoundError, BlobStore, StorageError
 from vm_runtime.vm_session import Place, VmSession
@@ -54,8 +54,7 @@ def run_on_vm(environment: Mapping[str, str]) -> ExitCode:
     _log.info("up in %s until %s", me.compute_zone, me.interval_end.isoformat())
     stop = StopFlag(clock, interval_end=me.interval_end)
     with stop.on_signals():
-        server.watch(f"instance/attributes/{Attribute.INTERVAL_END}", _retimer(stop, clock))
-        server.watch("instance/preempted", _preemption(stop))
+        watch_stop_sources(server, stop, clock)
         watchdog = Watchdog(stop=stop, clock=clock, grace_s=me.shutdown_grace_s)
         watchdog.start()
         store = open_store(me.bucket_url)
@@ -164,6 +163,7 @@ def _place_of(me: InstanceMetadata, started_at: datetime) -> Place:
         incarnation=me.incarnation,
         started_at=started_at,
         interval_start=me.interval_start,
+        notice_s=shortest_notice_s(is_spot=me.is_spot),
     )
 
 
@@ -181,25 +181,6 @@ def _keeper(store: BlobStore, clock: Clock, me: InstanceMetadata) -> LeaseKeeper
 def _holder(name: str) -> str:
     """Return the VM's name and a nonce: a restarted VM is another holder."""
     return f"{name}-{uuid.uuid4().hex[:8]}"
-
-
-def _retimer(stop: StopFlag, clock: Clock) -> Callable[[str], None]:
-    def on_value(value: str) -> None:
-        end = clock.now() if value == "now" else parse_time(value)
-        if end != stop.interval_end:
-            _log.info("the interval now ends at %s", end.isoformat())
-        stop.move_interval_end(end)
-
-    return on_value
-
-
-def _preemption(stop: StopFlag) -> Callable[[str], None]:
-    def on_value(value: str) -> None:
-        if value.upper() == "TRUE":
-            _log.warning("preempted: Compute Engine takes this VM back")
-            stop.raise_flag(StopReason.PREEMPTED)
-
-    return on_value
 
 
 def _read_job(store: BlobStore, job_id: str) -> Job:

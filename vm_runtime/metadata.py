@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import requests
@@ -26,6 +27,9 @@ _TIMEOUT_S = 5.0
 _FIRST_BACK_OFF_S = 0.2
 _LAST_BACK_OFF_S = 30.0
 _NOT_FOUND = 404
+_WORST_SKEW_S = 5.0
+_LARGEST = 65_536
+"""Bytes of an answer that is read; a value of ours has some tens."""
 
 
 class MetadataError(Exception):
@@ -54,12 +58,16 @@ class InstanceMetadata:
     """Time to live of the lease, seconds on the deployment's clock."""
     shutdown_grace_s: NonNegative
     """Time from the interval's end to power-off, seconds on the deployment's clock."""
+    is_spot: bool = False
+    """Whether Compute Engine may take it back with 30 s notice."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
     value: str | None
     etag: str
+    skew_s: float = 0.0
+    """How far this machine's clock is ahead of the server's, seconds."""
 
 
 class MetadataServer:
@@ -97,6 +105,8 @@ class MetadataServer:
         """
         with _session() as session:
             zone = self._required(session, "instance/zone")
+            spot = self._patient(session, "instance/scheduling/preemptible")
+            _warn_of_skew(spot.skew_s)
             name = self._required(session, "instance/name")
             found = {
                 key: self._required(session, f"instance/attributes/{key}") for key in Attribute
@@ -112,6 +122,7 @@ class MetadataServer:
             interval_end=parse_time(end),
             lease_ttl_s=_number(found, Attribute.LEASE_TTL_S, float),
             shutdown_grace_s=_number(found, Attribute.SHUTDOWN_GRACE_S, float),
+            is_spot=(spot.value or "").upper() == "TRUE",
         )
 
     def watch(self, key: str, on_value: Callable[[str], None]) -> threading.Thread:
@@ -130,12 +141,14 @@ class MetadataServer:
     def _watch(self, key: str, on_value: Callable[[str], None]) -> None:
         known = _Answer(None, "")
         back_off_s = _FIRST_BACK_OFF_S
+        outage = _Outage(key)
         with _session() as session:
             while not self._closing.is_set():
                 try:
                     answer = self._get(session, key, known.etag)
-                except requests.RequestException as error:
-                    _log.warning("metadata %s not read, trying again: %s", key, error)
+                    outage.is_over()
+                except (requests.RequestException, MetadataError) as error:
+                    outage.goes_on(error)
                     answer = None
                 if answer is None or answer.value is None:
                     self._closing.wait(back_off_s)
@@ -149,24 +162,56 @@ class MetadataServer:
                 known = answer
 
     def _get(self, session: requests.Session, key: str, etag: str = "") -> _Answer:
-        """Return the key's value; with an etag, wait until it is another or time is up."""
+        """Return the key's value; with an etag, wait until it is another or time is up.
+
+        Raises:
+            MetadataError: something else than a metadata server answered, or it drips.
+            RequestException: no answer, or an error.
+        """
         query = {"wait_for_change": "true", "timeout_sec": f"{self._poll_s:g}", "last_etag": etag}
-        response = session.get(
+        timeout_s = _TIMEOUT_S + (self._poll_s if etag else 0)
+        began_at = time.monotonic()
+        with session.get(
             f"{self._base}/{key}",
             params=query if etag else None,
-            timeout=_TIMEOUT_S + (self._poll_s if etag else 0),
-        )
-        if response.status_code == _NOT_FOUND:
-            return _Answer(None, "")
-        response.raise_for_status()
-        return _Answer(response.text.strip(), response.headers.get("ETag", ""))
+            timeout=timeout_s,
+            stream=True,
+        ) as response:
+            if response.status_code == _NOT_FOUND:
+                return _Answer(None, "", _skew_s(response))
+            response.raise_for_status()
+            if response.headers.get("Metadata-Flavor") != "Google":
+                raise MetadataError(
+                    f"expected a metadata server at {self._base}, found another server: its"
+                    " answer has no header Metadata-Flavor: Google"
+                )
+            data = b""
+            for chunk in response.iter_content(4096):
+                data += chunk
+                # The library's own time-out holds for each read, not for all of them.
+                if len(data) > _LARGEST or time.monotonic() - began_at > timeout_s:
+                    raise MetadataError(
+                        f"expected metadata {key} within {timeout_s:g} s and {_LARGEST} bytes,"
+                        f" found {len(data)} bytes after {time.monotonic() - began_at:.0f} s"
+                    )
+            value = data.decode(errors="replace").strip()
+            return _Answer(value, response.headers.get("ETag", ""), _skew_s(response))
 
     def _required(self, session: requests.Session, key: str) -> str:
+        value = self._patient(session, key).value
+        if value:
+            return value
+        raise MetadataError(
+            f"expected metadata {key}, found none. The VM was not made by SmartScheduler,"
+            " or by another version of it: delete it, the control plane makes a new one."
+        )
+
+    def _patient(self, session: requests.Session, key: str) -> _Answer:
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                value = self._get(session, key).value
-            except requests.RequestException as error:
+                return self._get(session, key)
+            except (requests.RequestException, MetadataError) as error:
                 if time.monotonic() < deadline:
                     time.sleep(_FIRST_BACK_OFF_S)
                     continue
@@ -175,12 +220,52 @@ class MetadataServer:
                     f" a VM that SmartScheduler made, set {HOST_VARIABLE}, or use"
                     " `python -m vm_runtime train.py --job DIR` without a VM."
                 ) from error
-            if value:
-                return value
-            raise MetadataError(
-                f"expected metadata {key}, found none. The VM was not made by SmartScheduler,"
-                " or by another version of it: delete it, the control plane makes a new one."
+
+
+class _Outage:
+    """Says when an outage begins and ends, not each try in between."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._since: float | None = None
+
+    def goes_on(self, error: Exception) -> None:
+        if self._since is None:
+            self._since = time.monotonic()
+            _log.warning(
+                "metadata %s not read, trying again; training goes on with what was last heard: %s",
+                self._key,
+                error,
             )
+
+    def is_over(self) -> None:
+        if self._since is not None:
+            _log.info(
+                "metadata %s is read again after %.0f s",
+                self._key,
+                time.monotonic() - self._since,
+            )
+        self._since = None
+
+
+def _warn_of_skew(skew_s: float) -> None:
+    if abs(skew_s) > _WORST_SKEW_S:
+        _log.warning(
+            "expected this machine's clock within %.0f s of Google's, found it %+.0f s off: leases"
+            " bear it up to their margin, but intervals begin and end at the wrong time."
+            " See to its time service (chrony).",
+            _WORST_SKEW_S,
+            skew_s,
+        )
+
+
+def _skew_s(response: requests.Response) -> float:
+    """Return this clock's lead, 0 if the server does not tell the time."""
+    try:
+        theirs = parsedate_to_datetime(response.headers["Date"])
+        return (datetime.now(UTC) - theirs).total_seconds()
+    except (KeyError, ValueError, TypeError):  # TypeError: a date without an offset
+        return 0.0
 
 
 def parse_time(text: str) -> datetime:

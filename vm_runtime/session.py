@@ -22,6 +22,10 @@ class StopReason(StrEnum):
     """SIGTERM or SIGINT: the machine goes down, or a person wants it."""
     PREEMPTED = "preempted"
     """Compute Engine takes the Spot VM back."""
+    MAINTENANCE = "maintenance"
+    """Compute Engine ends the VM for maintenance of its host."""
+    REQUESTED = "stop request"
+    """The control plane wants it to stop at once."""
 
 
 class LeaseLostError(Exception):
@@ -64,6 +68,16 @@ class Session(Protocol):
 
     def stop_reason(self) -> StopReason | None:
         """Return why to stop, `None` to go on. Cheap: asked before each step."""
+        ...
+
+    @property
+    def notice_s(self) -> float:
+        """Real seconds that this machine stays up after it was told that it ends."""
+        ...
+
+    @property
+    def left_s(self) -> float | None:
+        """Real seconds until the machine may be gone; `None`: nobody said that it will."""
         ...
 
     def check_lease(self) -> None:

@@ -1,4 +1,9 @@
-"""One flag for all reasons to stop: signals, preemption, the interval's end."""
+"""One flag for all reasons to stop: preemption, maintenance, signals, requests, the interval's end.
+
+Which reason wins: of all that are heard before the trainer first sees the flag, the one that
+leaves the least time (`URGENCY`); once seen it stays, so that trainer, progress and ledger
+tell the same story.
+"""
 
 import signal
 import time
@@ -6,15 +11,42 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import FrameType
+from typing import Final
 
 from vm_runtime.contract.clock import Clock
 from vm_runtime.session import StopReason
 
 _SLICE_S = 0.05
 
+URGENCY: Final = (
+    StopReason.PREEMPTED,
+    StopReason.MAINTENANCE,
+    StopReason.SIGNAL,
+    StopReason.REQUESTED,
+    StopReason.INTERVAL_END,
+)
+"""The most urgent first."""
+
+NOTICE_S: Final = {
+    StopReason.PREEMPTED: 30.0,
+    StopReason.MAINTENANCE: 60.0,
+    StopReason.SIGNAL: 110.0,
+}
+"""Real seconds that the machine stays up after it was heard; the others leave the VM's grace.
+
+Compute Engine ends a Spot VM 30 s after its notice and tells of a host's maintenance 60 s
+before (its documentation, "Spot VMs" and "Get live migration notices"; VMs with GPUs are told
+an hour before); systemd kills the trainer 110 s after SIGTERM (`trainer.service`), as a VM
+that is stopped gets some 120 s."""
+
+
+def shortest_notice_s(*, is_spot: bool) -> float:
+    """Return the real seconds in which a VM must be able to save its work."""
+    return NOTICE_S[StopReason.PREEMPTED if is_spot else StopReason.SIGNAL]
+
 
 class StopFlag:
-    """Why training has to stop, asked before each step. The first reason stays."""
+    """Why training has to stop, asked before each step."""
 
     def __init__(self, clock: Clock, *, interval_end: datetime | None = None) -> None:
         """Take the clock and the interval's end; `None`: open-ended.
@@ -25,7 +57,8 @@ class StopFlag:
         """
         self._clock = clock
         self._interval_end = interval_end
-        self._reason: StopReason | None = None
+        self._heard: list[tuple[StopReason, float]] = []
+        self._seen: StopReason | None = None
 
     @property
     def interval_end(self) -> datetime | None:
@@ -37,14 +70,29 @@ class StopFlag:
         self._interval_end = end
 
     def raise_flag(self, reason: StopReason) -> None:
-        """Ask to stop. Only assigns: safe in a signal handler."""
-        self._reason = self._reason or reason
+        """Ask to stop. Only appends, which is atomic: safe in a signal handler."""
+        self._heard.append((reason, time.monotonic()))
 
     def reason(self) -> StopReason | None:
         """Return why to stop, `None` to go on."""
-        if self._reason is None and self._is_over():
-            self._reason = StopReason.INTERVAL_END
-        return self._reason
+        if self._seen is None:
+            if self._is_over():
+                self.raise_flag(StopReason.INTERVAL_END)
+            if self._heard:
+                self._seen = min((reason for reason, _ in self._heard), key=URGENCY.index)
+        return self._seen
+
+    @property
+    def since_s(self) -> float:
+        """Real seconds since the first reason was heard, 0 without one."""
+        return time.monotonic() - self._heard[0][1] if self._heard else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Real seconds until the machine may be gone; `None`: no reason that says so."""
+        now = time.monotonic()
+        left = [NOTICE_S[why] - (now - at) for why, at in list(self._heard) if why in NOTICE_S]
+        return min(left) if left else None
 
     def wait(self, duration_s: float) -> None:
         """Return after `duration_s` real seconds, or soon after a reason to stop appears.

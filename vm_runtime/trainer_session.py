@@ -8,7 +8,7 @@ from math import isfinite
 import torch
 
 from vm_runtime.checkpoint import Checkpoints
-from vm_runtime.checkpoint_cadence import cadence, first_cadence
+from vm_runtime.checkpoint_cadence import cadence, first_cadence, notice_warning
 from vm_runtime.checkpoint_writer import PAYLOAD, CheckpointWriter
 from vm_runtime.contract.checkpoint import Latest
 from vm_runtime.contract.ledger import SegmentKind
@@ -150,7 +150,10 @@ class SessionRun:
         self._session.check_lease()
         with undisturbed_rng():
             latest = self._writer.flush(
-                self._loop.state_dict(), step=self._loop.position.step, finished=finished
+                self._loop.state_dict(),
+                step=self._loop.position.step,
+                finished=finished,
+                left_s=self._session.left_s,
             )
         self._note_saved()
         self._hear_of_commit(latest)
@@ -172,6 +175,7 @@ class SessionRun:
                 clock_speed=1.0 / clock.wait_s(1.0),
             )
             self._warn_once(self._cadence.warning)
+            self._warn_once(notice_warning(cost, notice_s=self._session.notice_s))
             _log.info(
                 "checkpoint of step %d is safe: %.1f MB, %.0f ms of training, written in %.2f s",
                 latest.step,

@@ -19,7 +19,7 @@ from vm_runtime.json_log import note_step
 from vm_runtime.lease import LeaseKeeper
 from vm_runtime.reporting import ProgressFile, Reporter, carried_over
 from vm_runtime.session import LeaseLostError, StopReason
-from vm_runtime.stop import StopFlag
+from vm_runtime.stop import NOTICE_S, StopFlag
 from vm_runtime.storage.port import BlobNotFoundError, BlobStore, StorageError
 
 _log = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ class Place:
     """First line of the runtime."""
     interval_start: datetime
     """Not to train before it."""
+    notice_s: float = NOTICE_S[StopReason.SIGNAL]
+    """Real seconds that the machine stays up after it was told that it ends."""
 
 
 class VmSession:
@@ -206,6 +208,16 @@ class VmSession:
         self._signs_of_life += 1
         return self._stop.reason()
 
+    @property
+    def notice_s(self) -> float:
+        """Real seconds that this machine stays up after it was told that it ends."""
+        return self._place.notice_s
+
+    @property
+    def left_s(self) -> float | None:
+        """Real seconds until the machine may be gone; `None`: nobody said that it will."""
+        return self._stop.left_s
+
     def check_lease(self) -> None:
         """Raise `LeaseLostError` unless the lease is surely held now."""
         why = self._superseded or self._lease.lost
@@ -252,7 +264,12 @@ class VmSession:
         """Write the last progress and ledger entry, then release the lease."""
         why = "finished" if finished else str(stopped_because or "the script's own wish")
         state = RunState.FINISHED if finished else RunState.STOPPED
-        self._close(state, why, message="" if finished else f"stopped: {why}")
+        safe_s = self._stop.since_s
+        if stopped_because is not None:
+            _log.info("safe %.2f s after the first reason to stop (%s)", safe_s, stopped_because)
+        self._close(
+            state, why, message="" if finished else f"stopped: {why}, safe after {safe_s:.1f} s"
+        )
 
     def fail(self, message: str) -> None:
         """Report that the script failed, close the ledger, release the lease.

@@ -22,6 +22,10 @@ class FakeMetadataServer:
         self._changed = threading.Condition()
         self.fail_next = 0
         """So many requests are answered with 503."""
+        self.flavor = "Google"
+        """What it says that it is."""
+        self.date = ""
+        """The time that it tells; empty: the true one."""
         self.requests: list[str] = []
         """Paths asked for."""
         server = self
@@ -33,8 +37,9 @@ class FakeMetadataServer:
                 status, value, etag = server.answer(self.path, self.headers.get("Metadata-Flavor"))
                 data = value.encode()
                 with suppress(ConnectionError):  # who waited for a change may be gone by now
-                    self.send_response(status)
-                    self.send_header("Metadata-Flavor", "Google")
+                    self.send_response_only(status)
+                    self.send_header("Metadata-Flavor", server.flavor)
+                    self.send_header("Date", server.date or self.date_time_string())
                     self.send_header("ETag", etag)
                     self.send_header("content-length", str(len(data)))
                     self.end_headers()

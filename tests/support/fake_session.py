@@ -61,6 +61,8 @@ class FakeSession:
         self.store = store
         self.incarnation = incarnation
         self.clock = SteppingClock()
+        self.notice_s = 110.0
+        self.left_s: float | None = None
         self.looks = 0
         self.calls: list[str] = []
         self.reports: list[dict[str, object]] = []

@@ -13,7 +13,7 @@ from manual_clock import START, ManualClock
 from vm_runtime.contract.ledger import SegmentKind
 from vm_runtime.energy import Meter
 from vm_runtime.session import StopReason
-from vm_runtime.stop import StopFlag
+from vm_runtime.stop import URGENCY, StopFlag, shortest_notice_s
 
 KINDS = st.sampled_from(list(SegmentKind))
 
@@ -53,6 +53,33 @@ def test_a_signal_raises_the_flag(number: signal.Signals) -> None:
         stop.raise_flag(StopReason.PREEMPTED)
         assert stop.reason() is StopReason.SIGNAL
     assert signal.getsignal(number) is before
+
+
+@given(order=st.permutations(list(StopReason)), heard=st.integers(1, len(StopReason)))
+def test_the_most_urgent_reason_wins_until_it_was_seen(order: list[StopReason], heard: int) -> None:
+    """Of what was heard before the first look, the one that leaves least time; then it stays."""
+    stop = StopFlag(ManualClock())
+    for reason in order[:heard]:
+        stop.raise_flag(reason)
+    assert stop.reason() is min(order[:heard], key=URGENCY.index)
+    for reason in order:
+        stop.raise_flag(reason)
+    assert stop.reason() is min(order[:heard], key=URGENCY.index)
+    assert set(URGENCY) == set(StopReason)
+
+
+def test_the_time_left_is_that_of_the_shortest_notice() -> None:
+    """A preemption after a SIGTERM leaves 30 s, not 110; other reasons leave what they like."""
+    stop = StopFlag(ManualClock())
+    assert (stop.left_s, stop.since_s) == (None, 0.0)
+    stop.raise_flag(StopReason.REQUESTED)
+    assert stop.left_s is None
+    assert stop.since_s > 0
+    stop.raise_flag(StopReason.SIGNAL)
+    assert stop.left_s == pytest.approx(110.0, abs=5.0)
+    stop.raise_flag(StopReason.PREEMPTED)
+    assert stop.left_s == pytest.approx(30.0, abs=5.0)
+    assert (shortest_notice_s(is_spot=True), shortest_notice_s(is_spot=False)) == (30.0, 110.0)
 
 
 def test_a_second_interrupt_interrupts() -> None:
