@@ -38,7 +38,8 @@ def run_tick(request: Request) -> ResponseReturnValue:
         # 200: the scheduler's retries would not help, the next tick might.
         return jsonify(error=str(error)), 200
     extra = {key: str(value) for key, value in asdict(result).items()}
-    _LOG.info("tick of %s done", result.origin.isoformat(), extra=extra)
+    told = {"event": "tick", **asdict(result)}
+    _LOG.info("tick of %s done", result.origin.isoformat(), extra=told)
     return jsonify(extra)
 
 

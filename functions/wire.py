@@ -28,8 +28,8 @@ class WakeUp:
 
     kind: WakeUpKind
     """Why."""
-    sent_at: Utc
-    """When."""
+    sent_at: Utc | None = None
+    """When; `None`: by Cloud Scheduler, whose messages are always the same."""
     job_id: JobId | None = None
     """Which job to look at; `None`: all."""
     seq: Count | None = None

@@ -1,5 +1,6 @@
 """Making a VM from the instance template: what a VM's spec overrides in it."""
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -7,11 +8,13 @@ from functions.adapters.compute_calls import ComputeCalls
 from functions.adapters.compute_errors import NotFoundError
 from functions.adapters.compute_reading import LONGEST_RUN
 from functions.domain.lifecycle.vm import VmSpec
+from functions.domain.regions import region_of
 from functions.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from google.cloud import compute_v1
 
+_REGION = re.compile(r"(regions/)[^/]+(?=/subnetworks/)")
 _SHORTEST_RUN = timedelta(seconds=30)
 """Compute Engine's own limit of `maxRunDuration`."""
 
@@ -20,8 +23,9 @@ def instance_of(spec: VmSpec, template: "compute_v1.InstanceProperties") -> "com
     """Return what to send along with the template's name.
 
     A field that is sent replaces the template's whole field, so disks, labels, metadata and
-    scheduling are sent as the template has them, with the spec's on top. All else (network,
-    service account, accelerators, ...) comes from the template alone.
+    scheduling are sent as the template has them, with the spec's on top; so are the network
+    interfaces, with the subnetwork of the VM's own region. All else (service account,
+    accelerators, ...) comes from the template alone.
     """
     from google.cloud import compute_v1  # noqa: PLC0415 - its import costs seconds
 
@@ -31,6 +35,7 @@ def instance_of(spec: VmSpec, template: "compute_v1.InstanceProperties") -> "com
         labels={**template.labels, **spec.labels},
         metadata=_metadata(spec, template),
         disks=[_disk(spec, disk) for disk in template.disks],
+        network_interfaces=[_interface(spec, each) for each in template.network_interfaces],
         scheduling=_scheduling(spec, template),
     )
 
@@ -41,6 +46,16 @@ def _metadata(spec: VmSpec, template: "compute_v1.InstanceProperties") -> "compu
     merged = {item.key: item.value for item in template.metadata.items} | spec.metadata
     items = [compute_v1.Items(key=str(key), value=value) for key, value in merged.items()]
     return compute_v1.Metadata(items=items)
+
+
+def _interface(
+    spec: VmSpec, interface: "compute_v1.NetworkInterface"
+) -> "compute_v1.NetworkInterface":
+    """One global template serves all regions: their subnetworks have one name."""
+    copied = type(interface)(interface)
+    del copied.kind, copied.name, copied.fingerprint  # only Compute Engine sets these
+    copied.subnetwork = _REGION.sub(rf"\g<1>{region_of(spec.compute_zone).name}", copied.subnetwork)
+    return copied
 
 
 def _disk(spec: VmSpec, disk: "compute_v1.AttachedDisk") -> "compute_v1.AttachedDisk":

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from forecaster.series import Forecast, IntensityDay
+from functions.cli.wake_up_proto import wake_up_proto
 from functions.domain.accounting.document import Receipt
 from functions.domain.lifecycle.state import JobState
 from functions.domain.plan.document import Plan
@@ -35,17 +36,23 @@ DOCUMENTS: dict[str, type[Any]] = {
 }
 """Every document and message that has a `schema_version`, by the name of its schema's file."""
 
+PROTO = Path("infra/wake_up.proto")
+"""Where Terraform reads the schema of the topic from."""
+
 
 def schemas(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")] = Path(
         "docs/schemas"
     ),
 ) -> None:
-    """Write the JSON Schema of every document."""
+    """Write the JSON Schema of every document, and the topic's schema where it is kept."""
     out.mkdir(parents=True, exist_ok=True)
     for name, text in schema_files().items():
         (out / name).write_text(text, encoding="utf-8")
     typer.echo(f"Wrote {len(DOCUMENTS)} schemas to {out}")
+    if PROTO.parent.is_dir():
+        PROTO.write_text(wake_up_proto(), encoding="utf-8")
+        typer.echo(f"Wrote {PROTO}")
 
 
 def schema_files() -> dict[str, str]:

@@ -12,6 +12,7 @@ from functions.errors import PermanentError, StaleStateError, TransientError
 from functions.handlers.documents import Documents
 from functions.handlers.observe import observe
 from functions.handlers.perform import perform, stop_overdue_vms
+from functions.handlers.telling import tell_status
 from functions.ports import Ports
 from functions.wire import WakeUp, WakeUpKind
 
@@ -31,7 +32,13 @@ def reconcile(ports: Ports, timing: Timing, owner: Owner, message: WakeUp) -> No
     """
     vms = ports.fleet.list()
     job_ids = [message.job_id] if message.job_id else _all_job_ids(ports, vms)
-    look = _Look(ports=ports, timing=timing, owner=owner, seq=message.seq)
+    look = _Look(
+        ports=ports,
+        timing=timing,
+        owner=owner,
+        seq=message.seq,
+        tells=owner is Owner.STOP_VM and message.kind is WakeUpKind.HEARTBEAT,
+    )
     postponed: list[TransientError] = []
     for job_id in job_ids:
         try:
@@ -60,6 +67,8 @@ class _Look:
     timing: Timing
     owner: Owner
     seq: int | None
+    tells: bool
+    """Whether to say how each job stands: one function does, at each heartbeat."""
 
     def at(self, job_id: str, vms: Sequence[Vm]) -> None:
         for _ in range(TRIES):
@@ -88,12 +97,16 @@ class _Look:
             _LOG.warning("no such job: %s", job_id, extra=extra)
             self._guard(job_id, vms)
             return False
+        if self.tells:
+            tell_status(sighting.seen)
         if self.seq is not None and self.seq < sighting.seen.state.seq:
             return False
         action = decide(sighting.seen)
         if action is None or action.owner is not self.owner:
             return False
-        _LOG.info("%s: %s", type(action).__name__, action.reason, extra=extra)
+        verb = type(action).__name__
+        told = {**extra, "event": "decision", "action": verb}
+        _LOG.info("%s: %s", verb, action.reason, extra=told)
         return perform(self.ports, sighting, action)
 
     def _guard(self, job_id: str, vms: Sequence[Vm]) -> None:

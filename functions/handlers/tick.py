@@ -19,6 +19,7 @@ from functions.handlers.documents import Documents
 from functions.handlers.planning import plan_job
 from functions.handlers.record import record_all
 from functions.handlers.settle import settle_job
+from functions.handlers.telling import tell_forecast, tell_plans
 from functions.ports import Ports
 from vm_runtime.contract import object_names
 from vm_runtime.contract.job import Job
@@ -56,6 +57,7 @@ def tick(ports: Ports, timing: Timing) -> TickResult:
     documents = Documents(ports.store)
     job_ids = documents.job_ids()
     forecast = make_forecast(ports, origin, _horizon_h(documents, job_ids, origin))
+    tell_forecast(forecast)
     vms = ports.fleet.list()
     plans: list[Plan] = []
     settled = failed = 0
@@ -72,6 +74,7 @@ def tick(ports: Ports, timing: Timing) -> TickResult:
         except Exception:  # noqa: BLE001 - nor must our own mistake keep the others from theirs
             failed += 1
             _LOG.exception("job %s could not be planned or settled", job_id)
+    tell_plans(plans)
     _aim(ports, timing, plans, now)
     return TickResult(origin=origin, planned=len(plans), settled=settled, failed=failed)
 

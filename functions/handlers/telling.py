@@ -1,0 +1,81 @@
+"""Log lines with numbers, from which metrics, alerts and the dashboard are made.
+
+Each has an `event` that names it; `infra/metrics.tf` and `infra/alerts.tf` look for these. An age
+that is not known is left out, never 0.
+"""
+
+import logging
+from collections.abc import Iterable
+
+from forecaster.series import Forecast
+from functions.domain.lifecycle.observation import Observation
+from functions.domain.lifecycle.state import Phase
+from functions.domain.plan.document import Plan
+from vm_runtime.contract.progress import RunState
+
+_LOG = logging.getLogger(__name__)
+
+
+def tell_status(seen: Observation) -> None:
+    """Say how a job stands: once per heartbeat, by `stop_vm`, while it is not over or has VMs."""
+    state, alive = seen.state, seen.alive
+    if state.phase.is_final and not seen.vms:
+        return
+    past_s = max(((seen.now - vm.interval_end).total_seconds() for vm in alive), default=0.0)
+    extra: dict[str, object] = {
+        "event": "status",
+        "job_id": state.job_id,
+        "phase": state.phase,
+        "vms": len(alive),
+        "past_interval_s": max(past_s, 0.0),
+        "step": seen.step,
+    }
+    report = seen.progress
+    if report is not None:
+        extra["report"] = report.state
+        if report.steps_total:
+            extra["progress_share"] = seen.step / report.steps_total
+    trains = report is not None and report.state is RunState.TRAINING and bool(alive)
+    if seen.latest is not None and trains:
+        since = max(seen.latest.updated_at, min(vm.created_at for vm in alive))
+        extra["checkpoint_age_s"] = (seen.now - since).total_seconds()
+    places = ", ".join(f"{vm.name} in {vm.compute_zone}" for vm in alive) or "no VM"
+    what = report.state if report is not None else "not started"
+    over = f", {state.message}" if state.phase is Phase.FAILED else ""
+    _LOG.info(
+        "%s: %s, step %d, %s, %s%s",
+        *(state.job_id, state.phase, seen.step, what, places, over),
+        extra=extra,
+    )
+
+
+def tell_forecast(forecast: Forecast) -> None:
+    """Say the intensity of each grid zone in the forecast's first hour."""
+    for zone in forecast.zones:
+        _LOG.info(
+            *("%s: %.0f gCO2eq/kWh now, %s", zone.grid_zone, zone.p50[0], zone.method),
+            extra={
+                "event": "grid",
+                "grid_zone": zone.grid_zone,
+                "gco2eq_per_kwh": zone.p50[0],
+                "method": zone.method,
+            },
+        )
+
+
+def tell_plans(plans: Iterable[Plan]) -> None:
+    """Say what each plan in force expects."""
+    for plan in plans:
+        _LOG.info(
+            *("%s: plan %s, %.1f gCO2eq", plan.job_id, plan.plan_id, plan.expected_gco2eq),
+            extra={
+                "event": "plan",
+                "job_id": plan.job_id,
+                "plan_id": plan.plan_id,
+                "expected_gco2eq": plan.expected_gco2eq,
+                "work_left_h": plan.work_left_h,
+                "intervals": len(plan.intervals),
+                "meets_deadline": plan.meets_deadline,
+                "grid_zone": plan.intervals[0].grid_zone if plan.intervals else "none",
+            },
+        )

@@ -1,0 +1,141 @@
+# Custom roles with just what each function calls. permissions.json is compared, both ways,
+# with what the adapters call: tests/infra/test_permissions.py.
+locals {
+  _permissions = jsondecode(file("${path.module}/permissions.json"))
+
+  # A VM with an address of its own needs one right more where it is made.
+  _external_ip = var.vm.external_ip ? ["compute.subnetworks.useExternalIp"] : []
+
+  # Names in conditions.
+  _objects = "projects/_/buckets/${google_storage_bucket.this.name}/objects"
+
+  # What a function may write, by the begin of the objects' names.
+  _writes = {
+    forecast = ["forecasts/", "intensity/", "jobs/"]
+    move_vm  = ["jobs/"]
+    start_vm = ["jobs/"]
+    stop_vm  = ["jobs/"]
+  }
+}
+
+resource "google_project_iam_custom_role" "function" {
+  for_each = local._functions
+
+  role_id     = replace("${var.prefix}_${each.key}", "-", "_")
+  title       = "SmartScheduler: ${each.key}"
+  description = "What the function ${each.key} calls, and nothing else."
+  permissions = concat(
+    local._permissions[each.key],
+    contains(["move_vm", "start_vm"], each.key) ? local._external_ip : [],
+  )
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_project_iam_member" "function" {
+  for_each = local._functions
+
+  project = var.project
+  role    = google_project_iam_custom_role.function[each.key].id
+  member  = google_service_account.function[each.key].member
+}
+
+# To make a VM, or change its metadata, is to act as its account: as this one and no other.
+resource "google_service_account_iam_member" "acts_as_vm" {
+  for_each = local._actuators
+
+  service_account_id = google_service_account.vm.name
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.function[each.key].member
+}
+
+resource "google_project_iam_custom_role" "object_reader" {
+  role_id     = replace("${var.prefix}_object_reader", "-", "_")
+  title       = "SmartScheduler: reads objects"
+  permissions = ["storage.objects.get", "storage.objects.list"]
+
+  depends_on = [google_project_service.this]
+}
+
+# Replacing an object is deleting it, to Cloud Storage.
+resource "google_project_iam_custom_role" "object_writer" {
+  role_id     = replace("${var.prefix}_object_writer", "-", "_")
+  title       = "SmartScheduler: writes objects"
+  permissions = ["storage.objects.create", "storage.objects.delete"]
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_storage_bucket_iam_member" "reads" {
+  for_each = merge(
+    { for name, account in google_service_account.function : name => account.member },
+    { vm = google_service_account.vm.member },
+  )
+
+  bucket = google_storage_bucket.this.name
+  role   = google_project_iam_custom_role.object_reader.id
+  member = each.value
+}
+
+resource "google_storage_bucket_iam_member" "writes" {
+  for_each = local._writes
+
+  bucket = google_storage_bucket.this.name
+  role   = google_project_iam_custom_role.object_writer.id
+  member = google_service_account.function[each.key].member
+
+  condition {
+    title      = "own-prefixes"
+    expression = join(" || ", [for each in each.value : "resource.name.startsWith('${local._objects}/${each}')"])
+  }
+}
+
+# A VM runs the user's code. It writes what is the VM's below jobs/, and the environments that
+# VMs share; never a plan, a state, a job, a source or a receipt.
+resource "google_storage_bucket_iam_member" "vm_writes" {
+  bucket = google_storage_bucket.this.name
+  role   = google_project_iam_custom_role.object_writer.id
+  member = google_service_account.vm.member
+
+  condition {
+    title = "not-the-control-plane"
+    expression = join(" && ", concat(
+      ["(resource.name.startsWith('${local._objects}/jobs/') || resource.name.startsWith('${local._objects}/environments/'))"],
+      [for each in ["job.json", "state.json", "receipt.json", "report.html"] : "!resource.name.endsWith('/${each}')"],
+      [for each in ["plans", "source"] : "resource.name.extract('/objects/jobs/{job}/${each}/') == ''"],
+    ))
+  }
+}
+
+resource "google_pubsub_topic_iam_member" "publishes" {
+  for_each = local._functions
+
+  topic  = google_pubsub_topic.interval_plan.id
+  role   = "roles/pubsub.publisher"
+  member = google_service_account.function[each.key].member
+}
+
+resource "google_project_iam_member" "vm_logs" {
+  project = var.project
+  role    = "roles/logging.logWriter"
+  member  = google_service_account.vm.member
+}
+
+resource "google_project_iam_member" "build" {
+  for_each = toset(["roles/artifactregistry.writer", "roles/logging.logWriter"])
+
+  project = var.project
+  role    = each.value
+  member  = google_service_account.build.member
+}
+
+resource "google_storage_bucket_iam_member" "build" {
+  bucket = google_storage_bucket.this.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.build.member
+
+  condition {
+    title      = "function-source-only"
+    expression = "resource.name.startsWith('${local._objects}/deploy/')"
+  }
+}

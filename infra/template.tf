@@ -1,0 +1,86 @@
+# What every VM is made from. A job adds its machine type, zone, labels, metadata and time
+# limit. Immutable, so a change makes a new one; VMs that run keep the old.
+resource "google_compute_instance_template" "vm" {
+  name_prefix  = "${var.prefix}-"
+  description  = "VMs of SmartScheduler."
+  machine_type = var.vm.machine_type
+
+  can_ip_forward = false
+
+  labels = {
+    managed-by = "smartscheduler"
+  }
+
+  metadata = {
+    block-project-ssh-keys = "true"
+    enable-oslogin         = "true"
+    # The guest's lines reach Cloud Logging without an agent.
+    serial-port-logging-enable = "true"
+    startup-script             = file("${path.module}/../vm_runtime/startup.sh")
+  }
+
+  disk {
+    auto_delete  = true
+    boot         = true
+    disk_size_gb = var.vm.disk_gb
+    disk_type    = var.vm.disk_type
+    mode         = "READ_WRITE"
+    source_image = var.vm.image
+    type         = "PERSISTENT"
+  }
+
+  network_interface {
+    # The adapter names the subnetwork of the VM's own region, which has the same name.
+    subnetwork = google_compute_subnetwork.this[local._template_region].id
+
+    dynamic "access_config" {
+      for_each = var.vm.external_ip ? ["ephemeral"] : []
+      content {
+        network_tier = "STANDARD"
+      }
+    }
+  }
+
+  dynamic "guest_accelerator" {
+    for_each = var.vm.accelerator == null ? [] : [var.vm.accelerator]
+    content {
+      type  = guest_accelerator.value.type
+      count = guest_accelerator.value.count
+    }
+  }
+
+  scheduling {
+    # A restart by Compute Engine would be outside the plan.
+    automatic_restart           = false
+    instance_termination_action = "STOP"
+    on_host_maintenance         = var.vm.spot || var.vm.accelerator != null || local._family_has_gpu ? "TERMINATE" : "MIGRATE"
+    preemptible                 = var.vm.spot
+    provisioning_model          = var.vm.spot ? "SPOT" : "STANDARD"
+
+    max_run_duration {
+      seconds = var.vm.max_run_h * 3600
+    }
+  }
+
+  service_account {
+    email  = google_service_account.vm.email
+    scopes = ["cloud-platform"]
+  }
+
+  shielded_instance_config {
+    enable_integrity_monitoring = true
+    enable_secure_boot          = true
+    enable_vtpm                 = true
+  }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+locals {
+  # A GPU that belongs to the machine cannot be migrated either.
+  _family_has_gpu = contains(["a2", "a3", "a4", "g2"], split("-", var.vm.machine_type)[0])
+
+  _template_region = sort(local.training_regions)[0]
+}
