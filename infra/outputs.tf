@@ -10,12 +10,15 @@ output "bucket" {
 
 output "dashboard" {
   description = "Where to watch."
-  value       = "https://console.cloud.google.com/monitoring/dashboards?project=${var.project}"
+  value       = "https://console.cloud.google.com/monitoring/dashboards/builder/${basename(google_monitoring_dashboard.this.id)}?project=${var.project}"
 }
 
 output "logs" {
-  description = "The story of all jobs in Cloud Logging; saved queries tell that of one."
-  value       = "https://console.cloud.google.com/logs/query;query=${urlencode("x")}?project=${var.project}"
+  description = "Links to the logs: all decisions, what went wrong, one job (replace JOB)."
+  value = {
+    for name, query in local._queries :
+    name => "https://console.cloud.google.com/logs/query;query=${urlencode(query)}?project=${var.project}"
+  }
 }
 
 output "next" {
