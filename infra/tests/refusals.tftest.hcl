@@ -1,0 +1,98 @@
+# What cannot work is refused at plan time, by the variable's name.
+mock_provider "google" {}
+
+variables {
+  electricity_maps_key = null
+  project              = "my-project-123"
+}
+
+run "region_without_grid_zone" {
+  command = plan
+
+  variables {
+    training_regions = ["us-central1"]
+  }
+
+  expect_failures = [var.training_regions]
+}
+
+run "no_region_at_all" {
+  command = plan
+
+  variables {
+    training_regions = []
+  }
+
+  expect_failures = [var.training_regions]
+}
+
+run "control_plane_elsewhere" {
+  command = plan
+
+  variables {
+    location = "us-central1"
+  }
+
+  expect_failures = [var.location]
+}
+
+run "machine_that_a_region_lacks" {
+  command = plan
+
+  variables {
+    training_regions = ["europe-west4", "europe-southwest1"]
+    vm               = { machine_type = "g2-standard-8" }
+  }
+
+  expect_failures = [var.vm]
+}
+
+run "retention_shorter_than_a_deadline" {
+  command = plan
+
+  variables {
+    retention = { longest_deadline_days = 60, noncurrent_days = 30 }
+  }
+
+  expect_failures = [var.retention]
+}
+
+run "vm_that_could_outlive_its_interval" {
+  command = plan
+
+  variables {
+    timing = { shutdown_grace_s = 3600 }
+  }
+
+  expect_failures = [var.timing]
+}
+
+run "project_by_its_name" {
+  command = plan
+
+  variables {
+    project = "My Project"
+  }
+
+  expect_failures = [var.project]
+}
+
+run "prefix_too_long" {
+  command = plan
+
+  variables {
+    prefix = "a-prefix-that-is-much-too-long"
+  }
+
+  expect_failures = [var.prefix]
+}
+
+run "no_address" {
+  command = plan
+
+  variables {
+    alert_emails = ["nobody"]
+  }
+
+  expect_failures = [var.alert_emails]
+}
