@@ -71,6 +71,8 @@ class CloudSchedulerAlarm:
 
         A time that is over or all but over becomes the next minute that can still be met.
 
+        IAM: `cloudscheduler.jobs.update`, `cloudscheduler.jobs.enable`.
+
         Raises:
             UnavailableError: no answer in time, or the job could not be changed.
             PermissionDeniedError: changing or resuming the job is not allowed.
@@ -103,6 +105,8 @@ class CloudSchedulerAlarm:
 
     def tick_now(self) -> None:
         """Trigger `forecast` now; a tick too many changes nothing.
+
+        IAM: `cloudscheduler.jobs.run`.
 
         Raises:
             UnavailableError: no answer in time; it may have been triggered.

@@ -40,7 +40,7 @@ def tell_status(seen: Observation) -> None:
         since = max(seen.latest.updated_at, min(vm.created_at for vm in alive))
         extra["checkpoint_age_s"] = (seen.now - since).total_seconds()
     places = ", ".join(f"{vm.name} in {vm.compute_zone}" for vm in alive) or "no VM"
-    what = report.state if report is not None else "not started"
+    what = report.state if report is not None and alive else "waiting"
     over = f", {state.message}" if state.phase is Phase.FAILED else ""
     _LOG.info(
         "%s: %s, step %d, %s, %s%s",
