@@ -1,45 +1,116 @@
-"""`smartscheduler receipt`: what a finished job emitted, against what."""
+"""`smartscheduler receipt`: what a job that is over emitted, against what."""
+
+import csv
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from functions.cli.options import BucketOption, JobArgument, JsonOption
 from functions.domain.accounting.document import Receipt
 from functions.errors import InvalidInputError
 from functions.handlers.documents import Documents
-from functions.report.summary import receipt_lines
-from functions.report.tables import baselines_table
+from functions.handlers.settle import write_receipt
+from functions.report.receipt_lines import baseline_notes, basis_lines, receipt_lines
+from functions.report.receipt_tables import (
+    AUDIT_HEAD,
+    audit_rows,
+    audit_table,
+    baselines_table,
+    intervals_table,
+    revisions_table,
+    spending_table,
+)
+from functions.report.tables import Table
 from vm_runtime.contract import object_names as names
 from vm_runtime.contract.codec import encode
 from vm_runtime.storage import open_store
 
+RefreshOption = Annotated[
+    bool,
+    typer.Option(
+        "--refresh", help="First make it anew from what is published by now, and say what changed."
+    ),
+]
+AuditOption = Annotated[
+    bool, typer.Option("--audit", help="Also print every row that the totals are added up from.")
+]
+CsvOption = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Write these rows to a CSV file.")
+]
 
-def receipt(job: JobArgument, bucket: BucketOption, *, as_json: JsonOption = False) -> None:
-    """Print a job's receipt."""
-    found = Documents(open_store(bucket)).peek(Receipt, names.receipt(job))
+
+def receipt(  # noqa: PLR0913 - the options of one command
+    job: JobArgument,
+    bucket: BucketOption,
+    *,
+    as_json: JsonOption = False,
+    refresh: RefreshOption = False,
+    audit: AuditOption = False,
+    csv_file: CsvOption = None,
+) -> None:
+    """Print what a job that is over emitted, against what, on which accounting basis."""
+    store = open_store(bucket)
+    found = Documents(store).peek(Receipt, names.receipt(job))
+    if refresh:
+        found = write_receipt(store, job, datetime.now(UTC))
     if found is None:
         raise InvalidInputError(
             f"job {job!r}: expected a receipt in {bucket}, found none. It is written once the job"
-            " has finished: see `smartscheduler status`."
+            " has finished or failed and its VMs are gone: see `smartscheduler status`."
         )
+    if csv_file is not None:
+        _write_csv(found, csv_file)
     if as_json:
         typer.echo(encode(found).decode())
         return
-    print_receipt(Console(highlight=False), found)
+    console = Console(highlight=False)
+    print_receipt(console, found)
+    if audit:
+        _print_table(console, revisions_table(found))
+        _print_table(console, audit_table(found))
 
 
 def print_receipt(console: Console, receipt: Receipt) -> None:
-    """Print the receipt: sentences, then the other ways as a table."""
-    for line in receipt_lines(receipt):
-        console.print(Text(line), soft_wrap=True)
-    made = baselines_table(receipt)
+    """Print the receipt: what, against what, spent on what, on which basis."""
+    console.print(Text(f"Receipt of job {receipt.job_id}", style="bold"))
+    _print_lines(console, receipt_lines(receipt))
+    if receipt.baselines:
+        _print_table(console, baselines_table(receipt))
+        _print_lines(console, baseline_notes(receipt.baselines))
+    _print_table(console, spending_table(receipt))
+    _print_table(console, intervals_table(receipt))
+    console.print()
+    _print_lines(console, basis_lines(receipt))
+
+
+def _print_lines(console: Console, lines: tuple[str, ...]) -> None:
+    for line in lines:
+        console.print(Text(line))
+
+
+def _print_table(console: Console, made: Table) -> None:
     console.print(Text(f"\n{made.caption}:"))
-    table = Table(box=None, pad_edge=False)
+    table = RichTable(box=None, pad_edge=False)
     for name in made.head:
-        # A digest or a place may wrap; a number that does is misread.
+        # A place may wrap; a number that does is misread.
         table.add_column(name, no_wrap=name != made.head[-1])
     for row in made.rows:
         table.add_row(*(Text(text) for text in row))
     console.print(table)
+
+
+def _write_csv(receipt: Receipt, file: Path) -> None:
+    try:
+        with file.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(AUDIT_HEAD)
+            writer.writerows(audit_rows(receipt))
+    except OSError as error:
+        raise InvalidInputError(
+            f"{file}: expected a place to write the rows to, found {error.strerror}."
+        ) from error

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from functions.domain.accounting.document import Receipt
 from functions.report.documents import JobDocuments
 from functions.report.figures import (
     heat_figure,
@@ -13,14 +14,22 @@ from functions.report.figures import (
     plotly_script,
     progress_figure,
 )
-from functions.report.summary import facts, plan_lines, receipt_lines
+from functions.report.receipt_lines import baseline_notes, basis_lines, receipt_lines
+from functions.report.receipt_tables import (
+    audit_table,
+    baselines_table,
+    hours_table,
+    revisions_table,
+    spending_table,
+    zones_table,
+)
+from functions.report.receipt_tables import intervals_table as vms_of_receipt
+from functions.report.summary import facts, plan_lines
 from functions.report.tables import (
     Table,
     alternatives_table,
     at_text,
-    baselines_table,
     energy_table,
-    hours_table,
     intensity_table,
     intervals_table,
     plans_table,
@@ -98,12 +107,21 @@ def _receipt(documents: JobDocuments) -> list[_Section]:
     return [
         _Section(
             title="Receipt",
-            lines=receipt_lines(receipt),
+            lines=(
+                *receipt_lines(receipt),
+                *baseline_notes(receipt.baselines),
+                *basis_lines(receipt),
+            ),
             figure=_safe(hours_figure(documents)),
-            tables=(baselines_table(receipt),),
-            folded=(hours_table(receipt),),
+            tables=_receipt_tables(receipt),
+            folded=(hours_table(receipt), revisions_table(receipt), audit_table(receipt)),
         )
     ]
+
+
+def _receipt_tables(receipt: Receipt) -> tuple[Table, ...]:
+    own = (spending_table(receipt), vms_of_receipt(receipt), zones_table(receipt))
+    return (baselines_table(receipt), *own) if receipt.baselines else own
 
 
 def _plan(documents: JobDocuments) -> list[_Section]:

@@ -4,11 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from functions.domain.accounting.document import Receipt
 from functions.domain.plan.document import Plan
 from functions.domain.regions import grid_zone_of
 from functions.report.documents import JobDocuments
-from functions.report.saving import saving_text
 from functions.report.story import lost_steps, route, story, was_killed
 from functions.report.timeline import forecast_of, heat_map
 from vm_runtime.contract.ledger import LedgerEntry, SegmentKind
@@ -28,7 +26,8 @@ def at_text(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M}"
 
 
-def _way(compute_zones: Iterable[str]) -> str:
+def way_text(compute_zones: Iterable[str]) -> str:
+    """Return the grid zones of places, in order of use."""
     return " → ".join(grid_zone_of(zone) for zone in compute_zones)
 
 
@@ -89,43 +88,6 @@ def energy_table(documents: JobDocuments) -> Table:
     )
 
 
-def hours_table(receipt: Receipt) -> Table:
-    """Return energy, intensity and emissions of each hour."""
-    return Table(
-        caption="hour by hour",
-        head=("hour, UTC", "place", "kWh", "of it overhead", "gCO2eq/kWh", "gCO2eq"),
-        rows=tuple(
-            (
-                at_text(hour.start),
-                f"{hour.compute_zone} ({hour.grid_zone})",
-                f"{hour.energy_kwh:.4f}",
-                f"{hour.overhead_kwh:.4f}",
-                f"{hour.gco2eq_per_kwh:.0f}{' (estimated)' if hour.estimated else ''}",
-                f"{hour.emissions_gco2eq:.1f}",
-            )
-            for hour in receipt.hours
-        ),
-    )
-
-
-def baselines_table(receipt: Receipt) -> Table:
-    """Return the other ways to do the same work, on the same recorded carbon."""
-    return Table(
-        caption="the same work, another way, on the same carbon",
-        head=("way", "gCO2eq", "this job", "done, UTC", "where"),
-        rows=tuple(
-            (
-                other.policy.value,
-                f"{other.emissions_gco2eq:.1f}",
-                saving_text(receipt, other),
-                at_text(other.finish_at),
-                _way(other.compute_zones),
-            )
-            for other in receipt.baselines
-        ),
-    )
-
-
 def alternatives_table(plan: Plan) -> Table:
     """Return what the plan was compared with, under the same forecast."""
     return Table(
@@ -134,7 +96,7 @@ def alternatives_table(plan: Plan) -> Table:
         rows=tuple(
             (
                 other.policy.value,
-                _way(other.compute_zones),
+                way_text(other.compute_zones),
                 at_text(other.finish_at),
                 str(other.starts),
                 str(other.moves),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from memory_blobs import MemoryBlobStore
-from sample_job import finished_job, put_job, running_job, sample_receipt
+from sample_job import finished_job, put_job
 from typer.testing import CliRunner, Result
 
 from functions.cli import app
@@ -102,25 +102,6 @@ def test_status_shows_phase_and_events(bucket: str) -> None:
     parts = json.loads(run("status", "digits", "--bucket", bucket, "--json").stdout)
     assert parts["state"]["phase"] == "finished"
     assert parts["plan"]["plan_id"] == "2025-06-02T0600Z"
-
-
-def test_receipt_shows_grams_and_savings(bucket: str) -> None:
-    """The receipt is printed with its baselines; as JSON it is the document itself."""
-    text = run("receipt", "digits", "--bucket", bucket).stdout
-    assert "gCO2eq" in text
-    assert "run now, here" in text
-    assert "simulated" in text
-    document = json.loads(run("receipt", "digits", "--bucket", bucket, "--json").stdout)
-    assert document["weights_sha256"] == sample_receipt().weights_sha256
-
-
-def test_receipt_of_a_running_job_says_when_it_comes(tmp_path: Path) -> None:
-    """A missing receipt is an expected error."""
-    url = (tmp_path / "bucket").as_uri()
-    put_job(open_store(url), running_job())
-    done = run("receipt", "digits", "--bucket", url)
-    assert done.exit_code == 2
-    assert "expected a receipt" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_ending_prints_receipt_proof_and_report(tmp_path: Path, weights: str, co
     assert ending(console, finished_job(), folder) == code
     text = file.getvalue()
     assert "run now, here" in text
-    assert "218.5 g less (-68.3 %)" in text
+    assert "197 g less (-74 %)" in text
     assert WEIGHTS in text
     assert str(folder.report) in text
     assert "\x1b" not in text

@@ -151,7 +151,7 @@ def test_the_receipt_is_written_when_all_is_known(world: World) -> None:
 
     receipt = Documents(world.store).get(Receipt, object_names.receipt("digits"))
     assert receipt.complete
-    assert world.state("digits").settled
+    assert not world.state("digits").settled, "cleaner hours may come before the deadline"
     assert {Policy.RUN_NOW_HERE, Policy.BEST_FIXED_REGION} <= {b.policy for b in receipt.baselines}
     assert receipt.emissions_gco2eq == pytest.approx(
         sum(hour.energy_kwh * hour.gco2eq_per_kwh for hour in receipt.hours)

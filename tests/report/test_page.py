@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sample_job import WEIGHTS, finished_job, running_job, sample_receipt
 
-from functions.domain.accounting.document import Baseline
+from functions.domain.accounting.parts import Baseline
 from functions.domain.plan.document import Policy
 from functions.report.saving import saving_text
 
@@ -128,17 +128,19 @@ def test_page_of_a_young_job_says_what_is_not_there_yet(missing: dict[str, Any])
 
 @pytest.mark.parametrize(
     ("grams", "told"),
-    [(200.0, "50.0 g less (-25.0 %)"), (100.0, "50.0 g more (+50.0 %)"), (0.0, "150.0 g more")],
+    [(200.0, "50.0 g less (-25 %)"), (100.0, "50.0 g more (+50 %)"), (0.0, "150 g more")],
 )
 def test_saving_is_told_with_its_sign(grams: float, told: str) -> None:
     """Less is a saving, more is not hidden, and nothing is divided by zero."""
-    receipt = replace(sample_receipt(), emissions_gco2eq=150.0)
+    made = sample_receipt()
     other = Baseline(
         policy=Policy.RUN_NOW_HERE,
         compute_zones=("europe-west3-b",),
-        finish_at=receipt.finished_at,
+        finish_at=made.finished_at,
         emissions_gco2eq=grams,
+        energy_kwh=1.0,
     )
+    receipt = replace(made, emissions_gco2eq=150.0, baselines=(other,))
     assert saving_text(receipt, other) == told
 
 

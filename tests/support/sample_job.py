@@ -12,7 +12,9 @@ from forecaster.series import (
     Method,
     ZoneForecast,
 )
-from functions.domain.accounting.document import Baseline, Receipt, ReceiptHour
+from functions.domain.accounting.document import Receipt
+from functions.domain.accounting.receipt import Evidence, make_receipt
+from functions.domain.accounting.regret import Look
 from functions.domain.lifecycle.state import JobState, Phase, Purpose, Target
 from functions.domain.plan.document import Alternative, Plan, PlannedInterval, Policy
 from functions.report.documents import JobDocuments
@@ -180,53 +182,22 @@ def sample_lifetimes() -> tuple[VmLifetime, ...]:
 
 
 def sample_receipt() -> Receipt:
-    """Return a complete receipt with three baselines."""
-    used = [("europe-west9-b", "FR", h) for h in (1, 2, 3)]
-    used += [("europe-southwest1-c", "ES", h) for h in (7, 8, 9, 10)]
-    hours = tuple(
-        ReceiptHour(
-            start=START + h * HOUR,
-            compute_zone=compute_zone,
-            grid_zone=grid_zone,
-            energy_kwh=0.15,
-            overhead_kwh=0.01,
-            gco2eq_per_kwh=intensity(grid_zone, h),
-            estimated=h == 10,
-        )
-        for compute_zone, grid_zone, h in used
-    )
-    return Receipt(
-        job_id=JOB_ID,
-        created_at=START + 12 * HOUR,
-        complete=True,
-        missing_hours=0,
-        submitted_at=START,
-        finished_at=START + 10.5 * HOUR,
-        hours=hours,
-        emissions_gco2eq=sum(hour.emissions_gco2eq for hour in hours),
-        energy_kwh=sum(hour.energy_kwh for hour in hours),
-        overhead_kwh=0.07,
-        baselines=tuple(
-            Baseline(
-                policy=policy,
-                compute_zones=zones,
-                finish_at=START + 7 * HOUR,
-                emissions_gco2eq=grams,
-            )
-            for policy, grams, zones in (
-                (Policy.RUN_NOW_HERE, 320.0, ("europe-west3-b",)),
-                (Policy.BEST_FIXED_REGION, 60.0, ("europe-west9-b",)),
-                (Policy.BOUND, 50.0, ("europe-west9-b", "europe-southwest1-c")),
-            )
+    """Return the receipt of the finished job, made twelve hours in: the deadline is to come."""
+    days = sample_days()
+    return make_receipt(
+        Evidence(
+            job=sample_job(),
+            outcome=Phase.FINISHED,
+            closed_at=START + 10.6 * HOUR,
+            manifest=_manifest(),
+            ledger=sample_ledger(),
+            lifetimes=sample_lifetimes(),
+            actual={day.grid_zone: {hour.start: hour for hour in day.hours} for day in days},
+            basis=Basis.LIFECYCLE,
+            source=SOURCE,
+            looks=(Look(at=sample_plan().created_at, forecast=sample_forecast()),),
         ),
-        vms=3,
-        moves=1,
-        steps=480,
-        lost_steps=30,
-        weights_sha256=WEIGHTS,
-        basis=Basis.LIFECYCLE,
-        source=SOURCE,
-        energy_basis="declared power 150 W x time",
+        now=START + 12 * HOUR,
     )
 
 
@@ -239,7 +210,11 @@ def sample_days() -> tuple[IntensityDay, ...]:
             basis=Basis.LIFECYCLE,
             source=SOURCE,
             hours=tuple(
-                IntensityHour(start=START + i * HOUR, gco2eq_per_kwh=intensity(zone, i) * 0.97)
+                IntensityHour(
+                    start=START + i * HOUR,
+                    gco2eq_per_kwh=intensity(zone, i) * 0.97,
+                    estimated=i == 10,
+                )
                 for i in range(12)
             ),
         )

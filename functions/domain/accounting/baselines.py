@@ -1,96 +1,222 @@
-"""What other ways to do the same work would have emitted, on the carbon that really came."""
+"""What other ways to do the same work would have emitted, on the carbon that really came.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+Each is one way that the job could have gone: it starts at submission, in regions that the job
+allows and that have its machine, with the overheads that the planner counts, on whole minutes.
+"""
 
-from forecaster.series import IntensityHour
-from functions.domain.accounting.document import Baseline
-from functions.domain.accounting.energy import HOUR, energy_kwh, shares_by_hour
-from functions.domain.plan.document import Policy
-from functions.domain.regions import REGIONS, zones_with_machine
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from math import ceil
+
+from forecaster.series import (
+    HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH,
+    Forecast,
+    Method,
+    ZoneForecast,
+)
+from functions.domain.accounting.energy import HOUR, Actual, energy_kwh, floor_hour, shares_by_hour
+from functions.domain.accounting.parts import Baseline, MissingHour
+from functions.domain.plan.document import Plan, Policy
+from functions.domain.plan.planner import make_plan
+from functions.domain.regions import REGIONS, grid_zone_of, zones_with_machine
+from functions.errors import PermanentError, TransientError
 from vm_runtime.contract.job import Job
 
-Actual = Mapping[str, Mapping[datetime, IntensityHour]]
-"""Hours as published afterwards, by grid zone and begin of the hour."""
+MINUTE = timedelta(minutes=1)
+_SLACK_MIN = 1e-6
 
 
-def baselines_of(
-    job: Job, useful: timedelta, actual: Actual, finished_at: datetime
-) -> tuple[Baseline, ...]:
-    """Return the baselines for `useful` training; one that needs unknown hours is left out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The work that a finished job did, to be done another way."""
 
-    All start at submission, only in regions that the job allows and that have its machine.
-    """
-    if not useful:
+    job: Job
+    useful: timedelta
+    """Training whose steps are in the result, above 0."""
+    power_w: float
+    """Mean power of it."""
+    finished_at: datetime
+
+    @property
+    def begin(self) -> datetime:
+        """The minute of submission."""
+        return self.job.submitted_at.replace(second=0, microsecond=0)
+
+    @property
+    def minutes(self) -> int:
+        """The work in whole minutes, as the planner counts."""
+        return max(ceil(self.useful / MINUTE - _SLACK_MIN), 1)
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Allowed regions that have the machine, in the job's order."""
+        machine = self.job.machine_type
+        names = (name for name in self.job.allowed_regions if name in REGIONS)
+        return tuple(name for name in names if zones_with_machine(REGIONS[name], machine))
+
+    @property
+    def until(self) -> datetime:
+        """When it had to be done; a job that was late took the time it took."""
+        finish = self.begin + ceil((self.finished_at - self.begin) / MINUTE) * MINUTE
+        return max(self.job.effective_deadline or finish, finish)
+
+
+def baselines_of(work: Work, actual: Actual, now: datetime) -> tuple[Baseline, ...]:
+    """Return run now here, best fixed region, and the oracle, as far as hours are known."""
+    if not work.regions:
         return ()
-    regions = [
-        name for name in job.allowed_regions if zones_with_machine(REGIONS[name], job.machine_type)
-    ]
-    at_once = {name: _at_once(job, name, useful, actual) for name in regions}
-    found = [at_once[regions[0]]] if regions else []
-    known = [each for each in at_once.values() if each is not None]
-    if known:
-        best = min(known, key=lambda each: each.emissions_gco2eq)
-        found.append(replace(best, policy=Policy.BEST_FIXED_REGION))
-    found.append(_bound(job, regions, useful, actual, finished_at))
-    return tuple(each for each in found if each is not None)
+    at_once = [_at_once(work, region, actual) for region in work.regions]
+    return (
+        at_once[0],
+        _best_fixed(at_once),
+        oracle_of(work, actual, now),
+    )
 
 
-def _at_once(job: Job, region: str, useful: timedelta, actual: Actual) -> Baseline | None:
-    time = useful + timedelta(seconds=job.start_overhead_s)
-    finish = job.submitted_at + time
-    hours = actual.get(REGIONS[region].grid_zone, {})
-    shares = dict(shares_by_hour(job.submitted_at, finish))
-    if any(hour not in hours for hour in shares):
-        return None
-    mean = sum(share * hours[hour].gco2eq_per_kwh for hour, share in shares.items())
+def oracle_of(work: Work, actual: Actual, now: datetime) -> Baseline:
+    """Return the exact optimum under the actual intensities, overheads and limits as planned.
+
+    Before the deadline it can only use the hours until `now`; it is then not final. An hour that
+    is not published is never used, and named.
+    """
+    until = work.until
+    known_until = min(until, floor_hour(now)) if now < until else None
+    plan = _plan_on(work, actual, known_until or until)
+    missing = _missing_until(work, actual, known_until or until)
+    if plan is None or _touches(plan, missing):
+        return Baseline(
+            policy=Policy.ORACLE,
+            compute_zones=(),
+            finish_at=None,
+            emissions_gco2eq=None,
+            energy_kwh=None,
+            missing=missing,
+            known_until=known_until,
+        )
+    zones = [interval.compute_zone for interval in plan.intervals]
+    time = sum((each.end - each.start for each in plan.intervals), timedelta())
+    return Baseline(
+        policy=Policy.ORACLE,
+        compute_zones=tuple(z for i, z in enumerate(zones) if i == 0 or z != zones[i - 1]),
+        finish_at=plan.intervals[-1].end,
+        emissions_gco2eq=plan.expected_gco2eq,
+        energy_kwh=energy_kwh(work.power_w, time),
+        missing=missing,
+        known_until=known_until,
+    )
+
+
+def _plan_on(work: Work, actual: Actual, until: datetime) -> Plan | None:
+    job = replace(
+        work.job,
+        submitted_at=work.begin,
+        power_w=work.power_w,
+        allowed_regions=work.regions,
+        deadline=until,
+    )
+    foreseen = _foreseen(work, actual, until)
+    try:
+        return make_plan(
+            job, foreseen, now=work.begin, work_left_h=work.minutes / 60, running_in=None
+        )
+    except (PermanentError, TransientError, ValueError):
+        return None  # No place has data yet, or the hours known so far are too few.
+
+
+def _foreseen(work: Work, actual: Actual, until: datetime) -> Forecast:
+    """Return the actual hours as a forecast without error; an unknown hour as dirty as can be."""
+    begin = floor_hour(work.begin)
+    hours = [begin + n * HOUR for n in range(max(ceil((until - begin) / HOUR), 1))]
+    zones = []
+    for grid_zone in dict.fromkeys(REGIONS[name].grid_zone for name in work.regions):
+        known = actual.get(grid_zone, {})
+        if not any(hour in known for hour in hours):
+            continue
+        values = tuple(
+            known[hour].gco2eq_per_kwh if hour in known else HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH
+            for hour in hours
+        )
+        zones.append(
+            ZoneForecast(
+                grid_zone=grid_zone,
+                p10=values,
+                p50=values,
+                p90=values,
+                method=Method.CLIMATOLOGY,
+                history_h=0,
+            )
+        )
+    return Forecast(origin=begin, zones=tuple(zones), model_version="actual", source="actual")
+
+
+def _missing_until(work: Work, actual: Actual, until: datetime) -> tuple[MissingHour, ...]:
+    zones = dict.fromkeys(REGIONS[name].grid_zone for name in work.regions)
+    begin = floor_hour(work.begin)
+    return tuple(
+        MissingHour(grid_zone=zone, start=begin + n * HOUR)
+        for zone in zones
+        for n in range(max(ceil((until - begin) / HOUR), 0))
+        if begin + n * HOUR not in actual.get(zone, {})
+    )
+
+
+def _touches(plan: Plan, missing: Sequence[MissingHour]) -> bool:
+    unknown = {(each.grid_zone, each.start) for each in missing}
+    return not plan.intervals or any(
+        (interval.grid_zone, hour) in unknown
+        for interval in plan.intervals
+        for hour, _ in shares_by_hour(interval.start, interval.end)
+    )
+
+
+def _at_once(work: Work, region: str, actual: Actual) -> Baseline:
+    time = ceil(work.job.start_overhead_s / 60) * MINUTE + work.minutes * MINUTE
+    finish = work.begin + time
+    grams, missing = priced(work.begin, finish, region, work.power_w, actual)
     return Baseline(
         policy=Policy.RUN_NOW_HERE,
-        compute_zones=zones_with_machine(REGIONS[region], job.machine_type)[:1],
+        compute_zones=zones_with_machine(REGIONS[region], work.job.machine_type)[:1],
         finish_at=finish,
-        emissions_gco2eq=mean * energy_kwh(job.power_w, time),
+        emissions_gco2eq=None if missing else grams,
+        energy_kwh=energy_kwh(work.power_w, time),
+        missing=missing,
     )
 
 
-def _bound(
-    job: Job, regions: Sequence[str], useful: timedelta, actual: Actual, finished_at: datetime
-) -> Baseline | None:
-    """Return the cleanest known moments between submission and deadline, all moves free."""
-    end = max(job.effective_deadline or finished_at, finished_at)
-    moments = []
-    hour = job.submitted_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    while hour < end:
-        best = _cleanest(hour, regions, actual)
-        if best is not None:
-            intensity, region = best
-            moments.append((intensity, max(hour, job.submitted_at), min(hour + HOUR, end), region))
-        hour += HOUR
-    left, emissions = useful, 0.0
-    used: list[tuple[datetime, datetime, str]] = []
-    for intensity, start, stop, region in sorted(moments):
-        time = min(left, stop - start)
-        if time:
-            used.append((start, start + time, region))
-        emissions += intensity * energy_kwh(job.power_w, time)
-        left -= time
-    if left:
-        return None
-    zones = [
-        zones_with_machine(REGIONS[region], job.machine_type)[0] for _, _, region in sorted(used)
-    ]
-    return Baseline(
-        policy=Policy.BOUND,
-        compute_zones=tuple(z for i, z in enumerate(zones) if i == 0 or z != zones[i - 1]),
-        finish_at=max(stop for _, stop, _ in used),
-        emissions_gco2eq=emissions,
-    )
+def _best_fixed(at_once: Sequence[Baseline]) -> Baseline:
+    """Return the cleanest of the known ones; not final before all could be compared."""
+    known = [each for each in at_once if each.emissions_gco2eq is not None]
+    missing = tuple(hour for each in at_once for hour in each.missing)
+    if not known:
+        return replace(
+            at_once[0],
+            policy=Policy.BEST_FIXED_REGION,
+            compute_zones=(),
+            finish_at=None,
+            energy_kwh=None,
+            missing=missing,
+        )
+    best = min(known, key=lambda each: each.emissions_gco2eq or 0.0)
+    return replace(best, policy=Policy.BEST_FIXED_REGION, missing=missing)
 
 
-def _cleanest(hour: datetime, regions: Sequence[str], actual: Actual) -> tuple[float, str] | None:
-    known = [
-        (hours[hour].gco2eq_per_kwh, region)
-        for region in regions
-        if hour in (hours := actual.get(REGIONS[region].grid_zone, {}))
-    ]
-    return min(known, default=None)
+def priced(
+    start: datetime, end: datetime, region: str, power_w: float, actual: Actual
+) -> tuple[float, tuple[MissingHour, ...]]:
+    """Return what `power_w` emits in a region between two times, g, and the hours not known."""
+    grid_zone = REGIONS[region].grid_zone
+    hours, grams, missing = actual.get(grid_zone, {}), 0.0, []
+    energy = energy_kwh(power_w, end - start)
+    for hour, share in shares_by_hour(start, end):
+        if hour in hours:
+            grams += share * energy * hours[hour].gco2eq_per_kwh
+        else:
+            missing.append(MissingHour(grid_zone=grid_zone, start=hour))
+    return grams, tuple(missing)
+
+
+def region_name(compute_zone: str) -> str:
+    """Return the region of a compute zone that a plan names."""
+    grid_zone_of(compute_zone)
+    return compute_zone.rpartition("-")[0]

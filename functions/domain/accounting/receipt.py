@@ -1,109 +1,220 @@
-"""Makes the receipt of a finished job: energy as booked, carbon as published afterwards."""
+"""Makes the receipt of a job that is over: energy as booked, carbon as published afterwards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 
-from forecaster.series import Basis, IntensityHour
-from functions.domain.accounting.baselines import Actual, baselines_of
-from functions.domain.accounting.document import Receipt, ReceiptHour
-from functions.domain.accounting.energy import HourEnergy, by_hour, usage_of
+from forecaster.series import Basis
+from functions.domain.accounting.baselines import Work, baselines_of
+from functions.domain.accounting.document import Receipt
+from functions.domain.accounting.energy import Actual, Usage, floor_hour, rows_of, usage_of
+from functions.domain.accounting.parts import (
+    Baseline,
+    MissingHour,
+    ReceiptInterval,
+    ReceiptRow,
+    Regret,
+    SpentOn,
+    ZoneBasis,
+)
+from functions.domain.accounting.regret import Look, regret_of
+from functions.domain.accounting.revision import is_news, revision_of
+from functions.domain.lifecycle.state import Phase
 from functions.domain.plan.document import Policy
-from functions.domain.regions import grid_zone_of
+from functions.domain.regions import REGIONS, grid_zone_of
 from vm_runtime.contract.checkpoint import CheckpointManifest
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.ledger import LedgerEntry, VmLifetime
 
 
-def make_receipt(  # noqa: PLR0913 - everything that an audit needs, each named by the caller
-    job: Job,
-    ledger: Sequence[LedgerEntry],
-    lifetimes: Sequence[VmLifetime],
-    *,
-    actual: Mapping[str, Mapping[datetime, IntensityHour]],
-    manifest: CheckpointManifest,
-    basis: Basis,
-    source: str,
-    now: datetime,
-) -> Receipt:
-    """Return what `job` emitted, and what other ways to do it would have.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """All that a receipt is made from."""
 
-    An hour whose intensity is not known is in no sum: it is counted in `missing_hours`.
+    job: Job
+    outcome: Phase
+    """How the job ended."""
+    closed_at: datetime
+    """When it was closed."""
+    manifest: CheckpointManifest | None
+    """Of the last checkpoint; `None`: there is none."""
+    ledger: Sequence[LedgerEntry]
+    """What its VMs booked, one entry per incarnation."""
+    lifetimes: Sequence[VmLifetime]
+    """How long each VM drew power; what it did not book is overhead."""
+    actual: Actual
+    """Hours as published, of the job's grid zones since it was submitted."""
+    basis: Basis
+    """Accounting basis of `actual`."""
+    source: str
+    """Who published it."""
+    looks: Sequence[Look] = field(default=())
+    """When it was planned, on which forecast."""
+
+
+def make_receipt(found: Evidence, *, now: datetime, before: Receipt | None = None) -> Receipt:
+    """Return what the job emitted, and what other ways to do it would have.
+
+    An hour whose intensity is not known is in no sum of emissions: it is named in `missing`.
 
     Args:
-        job: the finished job.
-        ledger: what its VMs booked, one entry per incarnation.
-        lifetimes: how long each VM drew power; what it did not book is overhead.
-        actual: hours as published, by grid zone and begin of the hour, UTC.
-        manifest: of the final checkpoint.
-        basis: accounting basis of `actual`.
-        source: who published it.
-        now: when the receipt is made.
+        found: what it is made from.
+        now: when it is made.
+        before: the receipt that it replaces: returned as it is if nothing has changed.
 
     Raises:
         InvalidInputError: a VM ran in an unknown compute zone.
     """
-    used = usage_of(ledger, lifetimes, power_w=job.power_w, final_step=manifest.step)
-    energies = by_hour(used.stretches)
-    hours = _hours(energies, actual)
-    missing = len(energies) - len(hours)
-    zones = used.compute_zones
-    return Receipt(
+    job, manifest = found.job, found.manifest
+    step = manifest.step if manifest else 0
+    used = usage_of(job, found.ledger, found.lifetimes, final_step=step)
+    rows = rows_of(used.stretches, found.actual)
+    zones = [vm.life.compute_zone for vm in used.vms]
+    revision = revision_of(rows, before.rows if before else None, now=now)
+    whole = None if revision.missing_hours else revision.emissions_gco2eq
+    baselines, regret = _compared(found, used, whole, now)
+    revisions = before.revisions if before else ()
+    if not revisions or is_news(revision, revisions[-1]):
+        revisions = (*revisions, revision)
+    receipt = Receipt(
         job_id=job.job_id,
         created_at=now,
-        complete=missing == 0,
-        missing_hours=missing,
+        outcome=found.outcome,
+        allowed_regions=job.allowed_regions,
         submitted_at=job.submitted_at,
-        finished_at=manifest.created_at,
-        hours=hours,
-        emissions_gco2eq=sum(hour.emissions_gco2eq for hour in hours),
-        energy_kwh=sum(hour.energy_kwh for hour in hours),
-        overhead_kwh=sum(hour.overhead_kwh for hour in hours),
-        baselines=baselines_of(job, used.useful, actual, manifest.created_at),
+        finished_at=_finished_at(found),
+        deadline=job.effective_deadline,
+        rows=rows,
+        intervals=tuple(_intervals(used, rows)),
+        missing=_missing(rows),
+        emissions_gco2eq=revision.emissions_gco2eq,
+        energy_kwh=sum(row.energy_kwh for row in rows),
+        overhead_kwh=sum(row.energy_kwh for row in rows if row.kind is not SpentOn.TRAINING),
+        measured_kwh=sum(row.measured_kwh for row in rows),
+        useful_h=used.useful.total_seconds() / 3600,
+        power_w=_power_w(used),
+        baselines=baselines,
+        regret=regret,
         vms=len(zones),
         moves=sum(a != b for a, b in pairwise(zones)),
-        steps=manifest.step,
+        steps=step,
         lost_steps=used.lost_steps,
-        weights_sha256=manifest.weights_sha256,
-        basis=basis,
-        source=source,
-        energy_basis=_energy_basis(job, ledger),
+        weights_sha256=manifest.weights_sha256 if manifest else "",
+        basis=found.basis,
+        source=found.source,
+        zones=tuple(_zones(found, rows)),
+        energy_basis=_energy_basis(job, found.ledger),
+        revisions=revisions,
     )
+    if before is not None and replace(receipt, created_at=before.created_at) == before:
+        return before
+    return receipt
+
+
+def saved_gco2eq(receipt: Receipt, policy: Policy) -> float | None:
+    """Return what was saved against a baseline of this receipt, g; below 0 if more was emitted.
+
+    `None` if there is no such baseline or it is not known, or if hours are missing: with part of
+    the emissions unknown every saving would be too high.
+    """
+    baseline = receipt.baseline(policy)
+    if baseline is None or baseline.emissions_gco2eq is None or not receipt.complete:
+        return None
+    return baseline.emissions_gco2eq - receipt.emissions_gco2eq
 
 
 def saved_fraction(receipt: Receipt, policy: Policy) -> float | None:
-    """Return the share of the baseline's emissions that was saved; below 0 if more was emitted.
-
-    `None` if there is no such baseline, if it emits nothing, or if hours are missing: with part
-    of the emissions unknown every saving would be too high.
-    """
-    baseline = receipt.baseline(policy)
-    if baseline is None or baseline.emissions_gco2eq == 0 or not receipt.complete:
+    """Return the share of the baseline's emissions that was saved; `None` also if that is 0."""
+    saved, baseline = saved_gco2eq(receipt, policy), receipt.baseline(policy)
+    if saved is None or baseline is None or not baseline.emissions_gco2eq:
         return None
-    return 1 - receipt.emissions_gco2eq / baseline.emissions_gco2eq
+    return saved / baseline.emissions_gco2eq
 
 
-def _hours(
-    energies: Mapping[tuple[datetime, str], HourEnergy], actual: Actual
-) -> tuple[ReceiptHour, ...]:
-    hours = []
-    for (start, compute_zone), energy in sorted(energies.items(), key=lambda item: item[0]):
-        grid_zone = grid_zone_of(compute_zone)
-        intensity = actual.get(grid_zone, {}).get(start)
-        if intensity is None:
-            continue
-        hours.append(
-            ReceiptHour(
-                start=start,
-                compute_zone=compute_zone,
-                grid_zone=grid_zone,
-                energy_kwh=energy.energy_kwh,
-                overhead_kwh=energy.overhead_kwh,
-                gco2eq_per_kwh=intensity.gco2eq_per_kwh,
-                estimated=intensity.estimated,
+def _compared(
+    found: Evidence, used: Usage, emissions_gco2eq: float | None, now: datetime
+) -> tuple[tuple[Baseline, ...], Regret | None]:
+    """Compare only a job that did its work: what was not finished cannot be had for less."""
+    if found.outcome is not Phase.FINISHED or not used.useful:
+        return (), None
+    work = Work(
+        job=found.job,
+        useful=used.useful,
+        power_w=_power_w(used),
+        finished_at=_finished_at(found),
+    )
+    baselines = baselines_of(work, found.actual, now)
+    oracle = next((each for each in baselines if each.policy is Policy.ORACLE), None)
+    if oracle is None or emissions_gco2eq is None:
+        return baselines, None
+    return baselines, regret_of(emissions_gco2eq, oracle, work, found.looks, found.actual)
+
+
+def _power_w(used: Usage) -> float:
+    hours = used.useful.total_seconds() / 3600
+    return 1000 * used.useful_kwh / hours if hours else 0.0
+
+
+def _finished_at(found: Evidence) -> datetime:
+    is_finished = found.outcome is Phase.FINISHED and found.manifest is not None
+    return found.manifest.created_at if is_finished and found.manifest else found.closed_at
+
+
+def _missing(rows: Sequence[ReceiptRow]) -> tuple[MissingHour, ...]:
+    hours = {(row.hour, row.grid_zone) for row in rows if row.gco2eq_per_kwh is None}
+    return tuple(MissingHour(grid_zone=zone, start=hour) for hour, zone in sorted(hours))
+
+
+def _intervals(used: Usage, rows: Sequence[ReceiptRow]) -> list[ReceiptInterval]:
+    intervals = []
+    for vm in used.vms:
+        mine = [row for row in rows if row.incarnation == vm.life.incarnation]
+        is_known = all(row.gco2eq_per_kwh is not None for row in mine)
+        entry = vm.entry
+        intervals.append(
+            ReceiptInterval(
+                vm=vm.life.vm,
+                incarnation=vm.life.incarnation,
+                compute_zone=vm.life.compute_zone,
+                grid_zone=grid_zone_of(vm.life.compute_zone),
+                start=vm.life.created_at,
+                end=vm.life.terminated_at,
+                is_assumed=vm.life.is_assumed,
+                first_step=entry.first_step if entry else 0,
+                last_step=entry.last_step if entry else 0,
+                ended_because=entry.ended_because if entry else "",
+                energy_kwh=sum(row.energy_kwh for row in mine),
+                overhead_kwh=sum(r.energy_kwh for r in mine if r.kind is not SpentOn.TRAINING),
+                emissions_gco2eq=sum(row.emissions_gco2eq or 0 for row in mine)
+                if is_known
+                else None,
             )
         )
-    return tuple(hours)
+    return intervals
+
+
+def _zones(found: Evidence, rows: Sequence[ReceiptRow]) -> list[ZoneBasis]:
+    allowed = (REGIONS[name].grid_zone for name in found.job.allowed_regions if name in REGIONS)
+    begin = floor_hour(found.job.submitted_at)
+    zones = []
+    for zone in dict.fromkeys([*allowed, *(row.grid_zone for row in rows)]):
+        used = {
+            row.hour: row.estimated
+            for row in rows
+            if row.grid_zone == zone and row.gco2eq_per_kwh is not None
+        }
+        known = [hour for at, hour in found.actual.get(zone, {}).items() if at >= begin]
+        zones.append(
+            ZoneBasis(
+                grid_zone=zone,
+                used_hours=len(used),
+                used_hours_estimated=sum(used.values()),
+                known_hours=len(known),
+                known_hours_estimated=sum(hour.estimated for hour in known),
+            )
+        )
+    return zones
 
 
 def _energy_basis(job: Job, ledger: Sequence[LedgerEntry]) -> str:

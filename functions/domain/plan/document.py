@@ -43,7 +43,9 @@ class Policy(StrEnum):
     """Start at once in the region that is cleanest over the run."""
     THIS_PLAN = "this plan"
     BOUND = "perfect knowledge"
-    """The best plan if the forecast (in a receipt: what really came) were known and all free."""
+    """The best plan if the forecast were known and all starts and moves free."""
+    ORACLE = "oracle"
+    """Only in receipts: the best plan had it been known what really came, overheads as planned."""
 
 
 @document
