@@ -102,9 +102,12 @@ class Guest:
         return True
 
     def _commit(self, *, finished: bool) -> None:
-        now = self.clock.now()
+        now, state = self.clock.now(), b"%d" % self.step
         latest = self.checkpoints.commit(
-            self.step, {"state": b"%d" % self.step}, finished=finished, weights_sha256=DIGEST
+            self.step,
+            {"state": lambda stream: stream.write(state)},
+            finished=finished,
+            weights_sha256=DIGEST,
         )
         self.committed_at, self.committed_step = now, latest.step
 
