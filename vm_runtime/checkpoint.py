@@ -17,6 +17,7 @@ import torch
 from vm_runtime.checkpoint_objects import (
     CheckpointCorruptError,
     CheckpointError,
+    CheckpointNotWantedError,
     CheckpointObjects,
     CheckpointWriteError,
     Content,
@@ -175,7 +176,7 @@ class Checkpoints:
         except (StorageError, OSError) as error:
             raise CheckpointWriteError(_write_failure(step, known, error)) from error
         self.size_bytes = sum(file.size_bytes for file in manifest.files)
-        self._prune(listing, keep=manifest.checkpoint_id)
+        self._prune(listing, manifest.checkpoint_id, check_wanted)
         return latest
 
     def _write_whole(  # noqa: PLR0913, PLR0917  private, called once
@@ -312,14 +313,19 @@ class Checkpoints:
             finished=finished,
             weights_sha256=weights_sha256,
             torch_version=str(torch.__version__),
-            runtime_version=_runtime_version(),
+            runtime_version=runtime_version(),
         )
 
-    def _prune(self, listing: Listing, *, keep: str) -> None:
+    def _prune(self, listing: Listing, keep: str, check_wanted: Callable[[], object]) -> None:
         """Delete checkpoints beyond the newest ones; a failure only leaves more than needed.
 
         Never one from `keep` on, nor one of a higher incarnation: a VM that was superseded
         a moment ago must not delete what its successor wrote.
+
+        Args:
+            listing: what there was before `keep` was written.
+            keep: the checkpoint that LATEST names now.
+            check_wanted: see `commit`; the checkpoint is safe, so it only ends the pruning.
         """
         kept = [name for name in listing.committed if name < keep][-(KEPT - 1) :]
         for checkpoint_id in listing.all:
@@ -327,7 +333,11 @@ class Checkpoints:
             if newer or checkpoint_id in kept:
                 continue
             try:
+                check_wanted()
                 self._objects.delete(checkpoint_id)
+            except (LeaseLostError, CheckpointNotWantedError) as error:
+                _log.info("old checkpoints stay for now: %s", error)
+                return
             except StorageError as error:
                 _log.warning("old checkpoint %s stays for now: %s", checkpoint_id, error)
 
@@ -351,7 +361,8 @@ def _write_failure(step: int, known: Latest, error: Exception) -> str:
     )
 
 
-def _runtime_version() -> str:
+def runtime_version() -> str:
+    """Return the version of this distribution."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
 
     try:

@@ -34,6 +34,10 @@ class CheckpointWriteError(CheckpointError):
     """A checkpoint could not be written; those committed before are untouched."""
 
 
+class CheckpointNotWantedError(CheckpointError):
+    """A write was given up on its way, as nobody wants it any more; no failure."""
+
+
 class CheckpointCorruptError(CheckpointError):
     """A checkpoint is torn or damaged, or none is intact."""
 

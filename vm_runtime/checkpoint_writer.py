@@ -15,6 +15,7 @@ import torch
 
 from vm_runtime.checkpoint import Checkpoints, CheckpointWriteError
 from vm_runtime.checkpoint_cadence import CheckpointCost
+from vm_runtime.checkpoint_objects import CheckpointNotWantedError
 from vm_runtime.checkpoint_snapshot import SnapshotBuffers
 from vm_runtime.contract.checkpoint import Latest
 from vm_runtime.session import LeaseLostError
@@ -28,10 +29,6 @@ _TOLERATED_FAILURES = 3
 """So many checkpoints in a row may find the store unavailable before training gives up."""
 
 _log = logging.getLogger(__name__)
-
-
-class _NotWantedError(Exception):
-    """A newer state is about to be written: this write is given up."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -184,7 +181,7 @@ class CheckpointWriter:
             self.cost = write.cost
         elif isinstance(write.error, LeaseLostError):
             raise write.error
-        elif write.error is not None and not isinstance(write.error, _NotWantedError):
+        elif write.error is not None and not isinstance(write.error, CheckpointNotWantedError):
             _log.warning("checkpoint of step %d failed: %s", write.step, write.error)
 
     def _take_result(self, write: _Write) -> Latest | None:
@@ -214,7 +211,7 @@ class CheckpointWriter:
 
         def check_wanted() -> None:
             if write.unwanted.is_set():
-                raise _NotWantedError
+                raise CheckpointNotWantedError
             self._check_lease()
 
         try:

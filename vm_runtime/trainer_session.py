@@ -5,16 +5,15 @@ from dataclasses import asdict
 from datetime import datetime
 from math import isfinite
 
-import torch
-
 from vm_runtime.checkpoint import Checkpoints
 from vm_runtime.checkpoint_cadence import cadence, first_cadence, notice_warning
-from vm_runtime.checkpoint_writer import PAYLOAD, CheckpointWriter
+from vm_runtime.checkpoint_restore import describe_versions, load_state
+from vm_runtime.checkpoint_writer import CheckpointWriter
 from vm_runtime.contract.checkpoint import Latest
 from vm_runtime.contract.ledger import SegmentKind
 from vm_runtime.seeding import undisturbed_rng
 from vm_runtime.session import LeaseLostError, Session, StopReason
-from vm_runtime.state import State, non_finite_parameters, weights_digest
+from vm_runtime.state import State, StateMismatchError, non_finite_parameters, weights_digest
 from vm_runtime.trainer_loop import Event, NonFiniteError, Position, TrainingLoop
 from vm_runtime.trainer_settings import TrainingSettings
 
@@ -92,8 +91,11 @@ class SessionRun:
             if restored is None:
                 self._loop.start()
                 return False
-            state: State = torch.load(restored.folder / PAYLOAD, weights_only=True)
-            self._loop.load_state_dict(state)
+            try:
+                self._loop.load_state_dict(load_state(restored, like=self._loop.state_dict()))
+            except StateMismatchError as error:
+                error.add_note(describe_versions(restored.manifest))
+                raise
         self._saved = Position(**asdict(self._loop.position))
         _log.info("resumed from checkpoint %s", restored.manifest.checkpoint_id)
         # A finished training goes on if the script now asks for more epochs.
