@@ -13,7 +13,7 @@ from functions.domain.accounting.receipt import Evidence, make_receipt
 from functions.domain.accounting.regret import Look
 from functions.domain.lifecycle.state import JobState, Phase
 from functions.domain.lifecycle.vm import Vm
-from functions.domain.plan.document import Plan
+from functions.domain.plan.document import Plan, Policy
 from functions.domain.regions import REGIONS, check_job, grid_zone_of
 from functions.errors import InvalidInputError, StaleStateError
 from functions.handlers.actual import read_actual
@@ -59,9 +59,17 @@ def settle_job(ports: Ports, state: JobState, vms: Sequence[Vm]) -> bool:
             "receipt: %.3g gCO2eq for %.3g kWh",
             receipt.emissions_gco2eq,
             receipt.energy_kwh,
-            extra={"job_id": state.job_id},
+            extra={"event": "receipt", "job_id": state.job_id, **_saving(receipt)},
         )
     return receipt.complete
+
+
+def _saving(receipt: Receipt) -> dict[str, float]:
+    """Return what the dashboard adds up: less than run now, here; negative if it was more."""
+    here = receipt.baseline(Policy.RUN_NOW_HERE)
+    if here is None:
+        return {}
+    return {"saved_gco2eq": here.emissions_gco2eq - receipt.emissions_gco2eq}
 
 
 def write_receipt(store: BlobStore, job_id: str, now: datetime) -> Receipt:

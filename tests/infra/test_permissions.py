@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import control_plane
 import pytest
-from control_plane import World
+from control_plane import Chaos, World
 from infra_files import text_of
 from sample_jobs import REGIONS, job, steps_of
 from simulated_clock import START
@@ -48,8 +48,7 @@ def calls_by_owner() -> dict[str, set[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(control_plane, "reconcile", noted)
         for regions in (REGIONS, REGIONS[:1]):
-            world = World(seed=1)
-            world.fleet.faults.slow_operations_s = 120
+            world = World(seed=1, chaos=Chaos(refused=0.3))
             for verb in FLEET:
                 call = getattr(world.fleet, verb)
 
