@@ -9,7 +9,7 @@ from typing import TypeVar
 from forecaster.series import Forecast
 from functions.domain.accounting.document import Receipt
 from functions.domain.accounting.energy import floor_hour
-from functions.domain.accounting.receipt import Evidence, make_receipt
+from functions.domain.accounting.receipt import Evidence, make_receipt, saved_gco2eq
 from functions.domain.accounting.regret import Look
 from functions.domain.lifecycle.state import JobState, Phase
 from functions.domain.lifecycle.vm import Vm
@@ -66,10 +66,8 @@ def settle_job(ports: Ports, state: JobState, vms: Sequence[Vm]) -> bool:
 
 def _saving(receipt: Receipt) -> dict[str, float]:
     """Return what the dashboard adds up: less than run now, here; negative if it was more."""
-    here = receipt.baseline(Policy.RUN_NOW_HERE)
-    if here is None:
-        return {}
-    return {"saved_gco2eq": here.emissions_gco2eq - receipt.emissions_gco2eq}
+    saved = saved_gco2eq(receipt, Policy.RUN_NOW_HERE)
+    return {} if saved is None else {"saved_gco2eq": saved}
 
 
 def write_receipt(store: BlobStore, job_id: str, now: datetime) -> Receipt:
