@@ -4,7 +4,7 @@ import os
 from functools import cache
 
 from functions.adapters.tcn import TcnForecaster
-from functions.ports import Ports
+from functions.ports import IntensitySource, Ports
 from functions.settings import Deployment, Settings, read_deployment
 from vm_runtime.contract.clock import SystemClock
 from vm_runtime.storage import open_store
@@ -39,7 +39,6 @@ def _google(settings: Settings) -> Ports:
     """Return the ports on Google Cloud; no client is loaded or built before it is used."""
     from functions.adapters.cloud_scheduler import CloudSchedulerAlarm  # noqa: PLC0415 - here only
     from functions.adapters.compute_engine import ComputeEngineFleet  # noqa: PLC0415
-    from functions.adapters.electricity_maps import ElectricityMaps  # noqa: PLC0415
     from functions.adapters.pubsub import PubSubPublisher  # noqa: PLC0415
 
     clock = SystemClock()
@@ -52,9 +51,22 @@ def _google(settings: Settings) -> Ports:
         alarm=CloudSchedulerAlarm(
             boundary_job=settings.boundary_job, forecast_job=settings.forecast_job, clock=clock
         ),
-        intensity=ElectricityMaps(
-            base_url=settings.electricity_maps_url, key=settings.electricity_maps_key
-        ),
+        intensity=_intensity(settings),
         forecaster=TcnForecaster(),
         clock=clock,
+    )
+
+
+def _intensity(settings: Settings) -> IntensitySource:
+    """Return the one source of all grid zones: sources are never mixed."""
+    if settings.intensity_source == "generation_mix":
+        from functions.adapters.generation_mix import GenerationMix  # noqa: PLC0415 - if wanted
+
+        return GenerationMix(
+            energy_charts_url=settings.energy_charts_url, uk_url=settings.uk_carbon_intensity_url
+        )
+    from functions.adapters.electricity_maps import ElectricityMaps  # noqa: PLC0415 - same
+
+    return ElectricityMaps(
+        base_url=settings.electricity_maps_url, key=settings.electricity_maps_key
     )

@@ -68,11 +68,14 @@ class Alarm(Protocol):
 
 
 class IntensitySource(Protocol):
-    """Who publishes carbon intensity."""
+    """Who publishes carbon intensity: average, life cycle. One source for all grid zones."""
 
     @property
     def name(self) -> str:
-        """Source and basis as printed beside numbers; says `simulated` where it is."""
+        """Source and basis as printed beside numbers; says `simulated` where it is.
+
+        It is stored with each hour, and hours of another name are never joined to them.
+        """
         ...
 
     def recent_hours(self, grid_zone: str, now: datetime) -> Sequence[IntensityHour]:

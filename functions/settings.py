@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 
@@ -18,8 +18,9 @@ PREFIX = "SMARTSCHEDULER_"
 _SCHEDULER_JOB = r"^(projects/[^/]+/locations/[^/]+/jobs/[^/]+)?$"
 
 _NEEDED_ON_GOOGLE = ("project", "location", "instance_template", "boundary_job", "forecast_job")
-_NEEDED_BY_FORECAST = "electricity_maps_key"
+_KEY = "electricity_maps_key"
 """The one secret: the other functions have no right to it and no use for it."""
+_URL = r"^(https://|http://127\.0\.0\.1:)[^@\s?#]+$"
 
 
 @document
@@ -42,15 +43,19 @@ class Settings:
     """Cloud Scheduler job that wakes all functions; needed if `cloud` is `google`."""
     forecast_job: str = Field(default="", pattern=_SCHEDULER_JOB)
     """Cloud Scheduler job that triggers `forecast`; needed if `cloud` is `google`."""
+    intensity_source: Literal["electricity_maps", "generation_mix"] = "electricity_maps"
+    """Who says how clean the electricity is: `electricity_maps` (all grid zones, flow-traced,
+    needs a key) or `generation_mix` (nine grid zones, production-based, needs none)."""
     electricity_maps_key: SecretStr = SecretStr("")
-    """Key of Electricity Maps; `forecast` needs it if `cloud` is `google`. Never shown.
+    """Key of Electricity Maps; `forecast` needs it if it is the source. Never shown.
 
     It has no pattern: a message about a malformed one would show it."""
-    electricity_maps_url: str = Field(
-        default="https://api.electricitymaps.com/v4",
-        pattern=r"^(https://|http://127\.0\.0\.1:)[^@\s?#]+$",
-    )
+    electricity_maps_url: str = Field(default="https://api.electricitymaps.com/v4", pattern=_URL)
     """Address of the API of Electricity Maps, with its version."""
+    energy_charts_url: str = Field(default="https://api.energy-charts.info", pattern=_URL)
+    """Address of the API of Energy-Charts, of which `generation_mix` asks most grid zones."""
+    uk_carbon_intensity_url: str = Field(default="https://api.carbonintensity.org.uk", pattern=_URL)
+    """Address of the API of NESO, of which `generation_mix` asks GB."""
     history: str = ""
     """Embedded cloud: folder with recorded intensity; empty: simulated."""
     seed: int = 0
@@ -81,7 +86,8 @@ def read_deployment(environment: Mapping[str, str]) -> Deployment:
 
 
 def _check_google(settings: Settings, *, is_forecast: bool) -> None:
-    needed = (*_NEEDED_ON_GOOGLE, *((_NEEDED_BY_FORECAST,) if is_forecast else ()))
+    needs_key = is_forecast and settings.intensity_source == "electricity_maps"
+    needed = (*_NEEDED_ON_GOOGLE, *((_KEY,) if needs_key else ()))
     missing = [PREFIX + name.upper() for name in needed if not getattr(settings, name)]
     if missing:
         raise InvalidInputError(

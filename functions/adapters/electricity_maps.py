@@ -1,34 +1,31 @@
 """The port `IntensitySource` on the API of Electricity Maps (v4, or v3 by its base URL)."""
 
 import logging
-import random
+import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
-import requests
-import tenacity
 from pydantic import SecretStr
-from urllib3.exceptions import InvalidHeader
-from urllib3.util import Retry as RetryAfter
 
-from forecaster.series import IntensityHour
-from functions._version import __version__
-from functions.adapters.electricity_maps_answer import read_hours
+from forecaster.series import HOUR, IntensityHour
+from functions.adapters.electricity_maps_answer import Access, read_access, read_hours
+from functions.adapters.patient_get import NoAnswerError, PatientGet, RefusedError
 from functions.errors import IntensityUnavailableError
 
 _LOG = logging.getLogger(__name__)
 
-TIMEOUT_S = (3.05, 10.0)
-"""To connect, and between two bytes."""
-ATTEMPTS = 4
-PATIENCE_S = 40.0
-"""All attempts and waits together; a `Retry-After` that reaches beyond it ends them at once."""
+HISTORY, PAST_RANGE = "carbon-intensity/history", "carbon-intensity/past-range"
+LOOKBACK = timedelta(hours=168)
+"""What the forecaster looks at; `past-range` gives at most ten days of hours."""
+ACCESS_LASTS = timedelta(hours=24)
+"""What a key may do changes with the plan, seldom."""
+ASK_ACCESS_AGAIN = timedelta(minutes=30)
+"""If it could not be learned."""
 
 _DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-_SHOWN = 300
-"""Characters of an answer that a message may hold."""
 
 
 class IntensityRefusedError(IntensityUnavailableError):
@@ -39,13 +36,12 @@ class IntensityRefusedError(IntensityUnavailableError):
     """
 
 
-class _AgainError(Exception):
-    """An attempt failed in a way that may pass."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the key may do, as far as it could be learned."""
 
-    def __init__(self, trouble: str, wait_s: float = 0.0) -> None:
-        """Take what happened and the least wait that the server asked for, seconds."""
-        super().__init__(trouble)
-        self.wait_s = wait_s
+    access: Access | None
+    until: datetime
 
 
 class ElectricityMaps:
@@ -65,7 +61,12 @@ class ElectricityMaps:
         # A secret made with `echo` ends in a line feed.
         self._key = SecretStr(key.get_secret_value().strip())
         self._base_url = base_url.rstrip("/")
-        self._sleep = sleep
+        self._get = PatientGet(secret=self._key, carried_in="auth-token", sleep=sleep)
+        self._get_once = PatientGet(
+            secret=self._key, carried_in="auth-token", attempts=1, sleep=sleep
+        )
+        self._asking = threading.Lock()
+        self._known: _Known | None = None
 
     @property
     def name(self) -> str:
@@ -73,7 +74,9 @@ class ElectricityMaps:
         return "Electricity Maps (electricitymaps.com), life-cycle average"
 
     def recent_hours(self, grid_zone: str, now: datetime) -> Sequence[IntensityHour]:
-        """Return the hours before the one that `now` is in, about 24 of them, ascending.
+        """Return the hours before the one that `now` is in, ascending.
+
+        A week of them where the key may ask for a range, else what `history` gives, about 24.
 
         Raises:
             IntensityUnavailableError: none can be had now; the message says why. It is an
@@ -81,22 +84,42 @@ class ElectricityMaps:
         """
         self._check_key()
         before = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_AgainError),
-            wait=_wait_s,
-            stop=tenacity.stop_after_attempt(ATTEMPTS) | tenacity.stop_before_delay(PATIENCE_S),
-            sleep=self._sleep,
-            reraise=True,
-        )
+        access = self._access(before)
+        allowed = access.get(grid_zone) if access is not None else None
+        if access is not None and not _allows(allowed, HISTORY):
+            having = ", ".join(sorted(z for z in access if _allows(access[z], HISTORY))) or "none"
+            raise IntensityRefusedError(
+                f"Electricity Maps, {grid_zone}: expected {HISTORY} in your plan, found it for"
+                f" {having[:200]}. Widen the plan, or set SMARTSCHEDULER_INTENSITY_SOURCE to"
+                " generation_mix, which needs no key."
+            )
+        if _allows(allowed, PAST_RANGE):
+            try:
+                return self._past_range(grid_zone, before)
+            except IntensityRefusedError as error:
+                # What `/zones` promises is not always kept.
+                _LOG.warning("%s; asking for the last 24 h instead", error)
+        return read_hours(self._ask(grid_zone, HISTORY, {}), grid_zone, before=before)
+
+    def _past_range(self, grid_zone: str, before: datetime) -> Sequence[IntensityHour]:
+        span = {"start": _time(before - LOOKBACK), "end": _time(before - HOUR)}
+        return read_hours(self._ask(grid_zone, PAST_RANGE, span), grid_zone, before=before)
+
+    def _access(self, now: datetime) -> Access | None:
+        """Return what the key may ask for, by zone; `None` if that cannot be learned now."""
+        with self._asking:
+            if self._known is None or self._known.until <= now:
+                access = self._probe()
+                lasts = ASK_ACCESS_AGAIN if access is None else ACCESS_LASTS
+                self._known = _Known(access, now + lasts)
+            return self._known.access
+
+    def _probe(self) -> Access | None:
         try:
-            body = attempts(self._get, grid_zone)
-        except _AgainError as error:
-            tries = attempts.statistics["attempt_number"]
-            raise IntensityUnavailableError(
-                f"Electricity Maps, {grid_zone}: expected an answer, found {error} after {tries}"
-                " attempt(s). The next tick asks again."
-            ) from error
-        return read_hours(body, grid_zone, before=before)
+            return read_access(self._get_once.get(f"{self._base_url}/zones", {}))
+        except (NoAnswerError, RefusedError, IntensityUnavailableError) as error:
+            _LOG.warning("Electricity Maps: cannot tell what the key may do (%s)", error)
+            return None
 
     def _check_key(self) -> None:
         """Refuse a key that no header can hold: the library's own message would show it."""
@@ -107,29 +130,25 @@ class ElectricityMaps:
                 " line, found something else (not shown: it is secret). Store the key anew."
             )
 
-    def _get(self, grid_zone: str) -> bytes:
+    def _ask(self, grid_zone: str, path: str, span: dict[str, str]) -> bytes:
+        who = f"Electricity Maps, {grid_zone}"
         try:
-            # A session for each attempt: it is not safe to share one among threads, and one
-            # request an hour and zone is too few to keep connections for. A redirect is not
-            # followed: it would take the key along to another host.
-            with requests.Session() as session:
-                answer = session.get(
-                    f"{self._base_url}/carbon-intensity/history",
-                    params=self._parameters(grid_zone),
-                    headers={
-                        "auth-token": self._key.get_secret_value(),
-                        "User-Agent": f"SmartScheduler/{__version__}",
-                        "Accept": "application/json",
-                    },
-                    timeout=TIMEOUT_S,
-                    allow_redirects=False,
-                )
-        except requests.RequestException as error:
-            raise _AgainError(self._clean(f"{type(error).__name__}: {error}")) from error
-        if answer.status_code != HTTPStatus.OK:
-            self._refuse(answer, grid_zone)
-        key = self._key.get_secret_value().encode()
-        return answer.content.replace(key, b"***")
+            return self._get.get(f"{self._base_url}/{path}", self._parameters(grid_zone) | span)
+        except NoAnswerError as error:
+            raise IntensityUnavailableError(
+                f"{who}: expected an answer, found {error}. The next tick asks again."
+            ) from error
+        except RefusedError as error:
+            if error.status in _DENIED:
+                raise IntensityRefusedError(
+                    f"{who}: expected hours, found {error}. Either the key is wrong (check"
+                    " SMARTSCHEDULER_ELECTRICITY_MAPS_KEY; a newer key ends an older one) or this"
+                    f" zone's {path} is not in your plan (GET /zones with the key lists what is)."
+                ) from error
+            raise IntensityRefusedError(
+                f"{who}: expected HTTP 200 from {self._base_url}, found {error}. Check"
+                " SMARTSCHEDULER_ELECTRICITY_MAPS_URL, and that the API still knows the zone."
+            ) from error
 
     def _parameters(self, grid_zone: str) -> dict[str, str]:
         # Without the last one, an unknown zone is answered for the place of the caller.
@@ -140,44 +159,14 @@ class ElectricityMaps:
             "emissionFactorType": "lifecycle",
         } | ({"shouldUseFallbackCallerLookup": "false"} if v3 else {"disableCallerLookup": "true"})
 
-    def _refuse(self, answer: requests.Response, grid_zone: str) -> None:
-        """Raise what a status other than 200 means."""
-        status = answer.status_code
-        found = f"HTTP {status}: {self._clean(answer.text)}"
-        who = f"Electricity Maps, {grid_zone}"
-        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise _AgainError(found, _retry_after_s(answer))
-        if status in _DENIED:
-            raise IntensityRefusedError(
-                f"{who}: expected hours, found {found}. Either the key is wrong (check"
-                " SMARTSCHEDULER_ELECTRICITY_MAPS_KEY; a newer key ends an older one) or this"
-                " zone's history is not in your plan (GET /zones with the key lists what is)."
-            )
-        raise IntensityRefusedError(
-            f"{who}: expected HTTP 200 from {self._base_url}, found {found}. Check"
-            " SMARTSCHEDULER_ELECTRICITY_MAPS_URL, and that the API still knows the zone."
-        )
 
-    def _clean(self, text: str) -> str:
-        """Return the beginning of `text` on one line, and never the key."""
-        return " ".join(text.replace(self._key.get_secret_value(), "***").split())[:_SHOWN]
+def _allows(allowed: frozenset[str] | None, path: str) -> bool:
+    """Tell whether an entry of `access` covers a path; `*` covers all of its place."""
+    if allowed is None:
+        return False
+    signal = path.partition("/")[0]
+    return not allowed.isdisjoint({path, "*", f"{signal}/*"})
 
 
-def _wait_s(state: tenacity.RetryCallState) -> float:
-    """Return 1, 2, 4 s with jitter, or longer if the server asks for it."""
-    backoff_s = 2.0 ** (state.attempt_number - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-    error = state.outcome.exception() if state.outcome else None
-    asked_s = error.wait_s if isinstance(error, _AgainError) else 0.0
-    return max(backoff_s, asked_s)
-
-
-def _retry_after_s(answer: requests.Response) -> float:
-    """Return the seconds that the header `Retry-After` asks for, 0 without one."""
-    value = answer.headers.get("Retry-After")
-    if value is None:
-        return 0.0
-    try:
-        return RetryAfter().parse_retry_after(value)
-    except InvalidHeader:
-        _LOG.warning("Retry-After: expected seconds or a date, found %r", value[:40])
-        return 0.0
+def _time(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"

@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
 from forecaster.series import Basis, IntensityHour
 from functions.errors import IntensityUnavailableError
@@ -25,12 +25,44 @@ class _Row(BaseModel):
     zone: str | None = None
 
 
+class _Zone(BaseModel):
+    """What the API says of a zone; without a key it does not say what one may ask for."""
+
+    access: list[str] | None = None
+
+
+Access: TypeAlias = dict[str, frozenset[str]]
+"""By zone, what a key may ask for: `signal/temporality`."""
+
+_ZONES = TypeAdapter(dict[str, _Zone])
+
+
 class _Answer(BaseModel):
     """A list of hours; its name differs between signals and versions."""
 
     zone: str
     temporal_granularity: str | None = Field(default=None, alias="temporalGranularity")
     rows: list[dict[str, Any]] = Field(validation_alias=AliasChoices("history", "data", "forecast"))
+
+
+def read_access(body: bytes) -> Access:
+    """Return what a key may ask for, by zone; only zones for which the answer says so.
+
+    Raises:
+        IntensityUnavailableError: not a list of zones, or it says of none what is allowed.
+    """
+    try:
+        zones = _ZONES.validate_json(body)
+    except ValidationError as error:
+        raise IntensityUnavailableError(
+            f"Electricity Maps, zones: expected JSON with zones: {explain(error)[:300]}."
+        ) from error
+    access = {
+        name: frozenset(zone.access) for name, zone in zones.items() if zone.access is not None
+    }
+    if not access:
+        raise IntensityUnavailableError("Electricity Maps, zones: expected access, found none.")
+    return access
 
 
 def read_hours(body: bytes, grid_zone: str, *, before: datetime) -> list[IntensityHour]:

@@ -44,15 +44,20 @@ def record_all(
 
 def _record(ports: Ports, grid_zone: str, now: datetime) -> IntensityHistory | LeftOut:
     trouble = "the source gave no hours"
+    fetched: Sequence[IntensityHour] = ()
     try:
-        trouble = _store(ports, grid_zone, ports.intensity.recent_hours(grid_zone, now)) or trouble
+        fetched = ports.intensity.recent_hours(grid_zone, now)
+        trouble = _store(ports, grid_zone, fetched) or trouble
     except IntensityUnavailableError as error:
         trouble = str(error)
         _LOG.warning("%s: %s", grid_zone, error, extra={"grid_zone": grid_zone})
-    hours = known_hours(ports, grid_zone, now - LOOKBACK, now)
-    if not hours:
+    known = {hour.start: hour for hour in known_hours(ports, grid_zone, now - LOOKBACK, now)}
+    # After a change of source the days of the old one stay as they are, and the new one's hours
+    # of these days are in no file; they are all of one source, and so are what is known.
+    known |= {hour.start: hour for hour in fetched if now - LOOKBACK <= hour.start < now}
+    if not known:
         return LeftOut(grid_zone=grid_zone, reason=f"no recorded hour in 7 days: {trouble}")
-    pairs = ((hour.start, hour.gco2eq_per_kwh) for hour in hours)
+    pairs = ((hour.start, hour.gco2eq_per_kwh) for hour in known.values())
     return IntensityHistory.from_hours(grid_zone, pairs)
 
 

@@ -13,12 +13,8 @@ import requests
 import responses
 from pydantic import SecretStr
 
-from functions.adapters.electricity_maps import (
-    ATTEMPTS,
-    PATIENCE_S,
-    ElectricityMaps,
-    IntensityRefusedError,
-)
+from functions.adapters.electricity_maps import ElectricityMaps, IntensityRefusedError
+from functions.adapters.patient_get import ATTEMPTS, PATIENCE_S
 from functions.domain.regions import GRID_ZONES
 from functions.errors import IntensityUnavailableError
 
@@ -79,8 +75,14 @@ def answer(*rows: dict[str, Any], under: str = "history", **more: object) -> dic
     return {"zone": "DE", under: list(rows), "temporalGranularity": "hourly"} | more
 
 
+def asked(path: str = "history") -> list[responses.Call]:
+    """Return the requests for hours; that for what the key may do is left out."""
+    return [call for call in responses.calls if f"/{path}" in str(call.request.url)]
+
+
 def given(body: object, status: int = 200, url: str = V4, **more: Any) -> responses.BaseResponse:  # noqa: ANN401 - passed on
-    """Let the API answer so, once; the last answer given stays."""
+    """Let the API answer so, once; the last answer given stays. It does not say who may what."""
+    responses.get(f"{url}/zones", json={"DE": {"zoneName": "Germany"}})
     return responses.get(f"{url}/carbon-intensity/history", json=body, status=status, **more)
 
 
@@ -89,7 +91,7 @@ def test_asks_for_what_the_project_means_by_intensity(source: ElectricityMaps) -
     """Hourly, life-cycle, of that zone, never of the place of the caller; the key in a header."""
     given(answer(row(1)))
     source.recent_hours("DE", NOW)
-    request = responses.calls[0].request
+    request = asked()[0].request
     assert request.params == {
         "zone": "DE",
         "temporalGranularity": "hourly",
@@ -108,7 +110,7 @@ def test_v3_has_another_word_for_it() -> None:
     url = "https://api.electricitymaps.com/v3/"
     given(answer(row(1)), url=url[:-1])
     ElectricityMaps(base_url=url, key=SecretStr(KEY)).recent_hours("DE", NOW)
-    params = responses.calls[0].request.params
+    params = asked()[0].request.params
     assert params["shouldUseFallbackCallerLookup"] == "false"
     assert "disableCallerLookup" not in params
 
@@ -135,7 +137,7 @@ def test_unknown_is_left_out_and_never_zero(
     del timeless["datetime"]
     given(answer(row(1), row(2, None), missing, timeless, row(5, -4), row(6, 99_000)))
     assert [each.start for each in source.recent_hours("DE", NOW)] == [HOUR - timedelta(hours=1)]
-    assert len(caplog.records) == 3
+    assert sum("left out" in record.message for record in caplog.records) == 3
 
 
 @responses.activate
@@ -169,7 +171,7 @@ def test_an_answer_about_something_else_is_not_used(
     given(body)
     with pytest.raises(IntensityUnavailableError, match=expected):
         source.recent_hours("DE", NOW)
-    assert len(responses.calls) == 1
+    assert len(asked()) == 1
 
 
 @responses.activate
@@ -198,7 +200,7 @@ def test_a_refusal_is_told_at_once_with_what_to_do(
     given(body, status)
     with pytest.raises(IntensityRefusedError, match=expected):
         source.recent_hours("PL", NOW)
-    assert (len(responses.calls), waits.waited_s) == (1, [])
+    assert (len(asked()), waits.waited_s) == (1, [])
 
 
 @responses.activate
@@ -207,7 +209,7 @@ def test_the_key_does_not_follow_a_redirect(source: ElectricityMaps) -> None:
     given({}, 302, headers={"Location": "https://elsewhere.example/"})
     with pytest.raises(IntensityRefusedError, match="HTTP 302"):
         source.recent_hours("DE", NOW)
-    assert len(responses.calls) == 1
+    assert len(asked()) == 1
 
 
 @responses.activate
@@ -231,7 +233,7 @@ def test_patience_is_bounded(source: ElectricityMaps, waits: Waits) -> None:
     given({"error": "down for maintenance"}, 503)
     with pytest.raises(IntensityUnavailableError, match=r"HTTP 503.*maintenance.*after 4 attempt"):
         source.recent_hours("DE", NOW)
-    assert len(responses.calls) == ATTEMPTS
+    assert len(asked()) == ATTEMPTS
     assert sum(waits.waited_s) < PATIENCE_S
 
 
@@ -253,7 +255,7 @@ def test_a_wait_beyond_patience_is_not_begun(
     given({}, 429, headers={"Retry-After": value})
     with pytest.raises(IntensityUnavailableError, match="after 1 attempt"):
         source.recent_hours("DE", NOW)
-    assert (len(responses.calls), waits.waited_s) == (1, [])
+    assert (len(asked()), waits.waited_s) == (1, [])
 
 
 @responses.activate
@@ -307,7 +309,7 @@ def test_a_line_feed_after_the_key_does_no_harm() -> None:
     """Secrets made with `echo` end in one."""
     given(answer(row(1)))
     ElectricityMaps(base_url=V4, key=SecretStr(KEY + "\n")).recent_hours("DE", NOW)
-    assert responses.calls[0].request.headers["auth-token"] == KEY
+    assert asked()[0].request.headers["auth-token"] == KEY
 
 
 def test_thirteen_zones_at_once_each_get_their_own() -> None:
@@ -318,6 +320,9 @@ def test_thirteen_zones_at_once_each_get_their_own() -> None:
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             zone = self.path.partition("zone=")[2].partition("&")[0]
+            if not zone:
+                self.send_error(404)
+                return
             if zone != "DE" or failed.is_set():
                 together.wait()
             troubled = zone == "DE" and not failed.is_set()
@@ -341,3 +346,71 @@ def test_thirteen_zones_at_once_each_get_their_own() -> None:
         server.shutdown()
     values = [each.gco2eq_per_kwh for (each,) in found]
     assert values == [10.0 + index for index in range(len(GRID_ZONES))]
+
+
+WEEK = [row(hours_ago, 100.0 + hours_ago) for hours_ago in range(168, 0, -1)]
+
+
+def allowed(access: object, url: str = V4) -> None:
+    """Let the API say what the key may do."""
+    zones = {"DE": {"zoneName": "Germany", "access": access}, "FR": {"access": ["*"]}}
+    responses.get(f"{url}/zones", json=zones)
+
+
+def week() -> responses.BaseResponse:
+    """Let the API give a range of past hours."""
+    body = {"zone": "DE", "data": WEEK, "temporalGranularity": "hourly"}
+    return responses.get(f"{V4}/carbon-intensity/past-range", json=body)
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    "access", [["carbon-intensity/past-range", "carbon-intensity/history"], ["*"]]
+)
+def test_a_key_that_may_ask_for_a_range_gives_the_whole_lookback(
+    source: ElectricityMaps, access: list[str]
+) -> None:
+    """A week at once instead of a week's waiting, within the ten days that are allowed."""
+    allowed(access)
+    week()
+    found = source.recent_hours("DE", NOW)
+    assert len(found) == 168
+    params = asked("past-range")[0].request.params
+    assert (params["start"], params["end"]) == ("2025-12-29T08:00:00Z", "2026-01-05T07:00:00Z")
+    assert params["disableCallerLookup"] == "true"
+    assert asked("zones")[0].request.headers["auth-token"] == KEY
+
+
+@responses.activate
+def test_a_range_that_was_promised_and_is_refused_falls_back(source: ElectricityMaps) -> None:
+    """The list of rights over-promises a little: the last day is better than nothing."""
+    allowed(["*"])
+    responses.get(f"{V4}/carbon-intensity/past-range", json=NOT_IN_PLAN, status=401)
+    responses.get(f"{V4}/carbon-intensity/history", json=answer(row(1)))
+    assert len(source.recent_hours("DE", NOW)) == 1
+
+
+@responses.activate
+def test_a_zone_outside_the_plan_is_not_asked_for(source: ElectricityMaps) -> None:
+    """A key of one zone costs one request, and the message says which zone it has."""
+    allowed(["carbon-intensity/latest"])
+    with pytest.raises(IntensityRefusedError, match=r"found it for FR.*generation_mix"):
+        source.recent_hours("DE", NOW)
+    with pytest.raises(IntensityRefusedError, match="PL: expected carbon-intensity/history"):
+        source.recent_hours("PL", NOW)
+    assert len(responses.calls) == 1
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    "zones", [{"json": {}}, {"json": []}, {"body": "<html>"}, {"status": 500}, {"status": 401}]
+)
+def test_a_key_whose_rights_cannot_be_learned_is_tried(
+    source: ElectricityMaps, zones: dict[str, Any]
+) -> None:
+    """Asked once and not waited for; again only half an hour later."""
+    responses.get(f"{V4}/zones", **zones)
+    responses.get(f"{V4}/carbon-intensity/history", json=answer(row(1)))
+    for later_min in (0, 20, 100):
+        source.recent_hours("DE", NOW + timedelta(minutes=later_min))
+    assert len(asked("zones")) == 2

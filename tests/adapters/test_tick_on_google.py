@@ -84,7 +84,9 @@ def ports(world: World, pubsub: FakePubSub, scheduler: FakeScheduler) -> Iterato
 
 
 def history(request: PreparedRequest) -> tuple[int, dict[str, str], str | bytes]:
-    """Answer as the API does to a plan without Poland."""
+    """Answer as the API does to a plan without Poland, of which it has not told."""
+    if str(request.url).endswith("/zones"):
+        return 503, {}, ""
     zone = request.params["zone"]  # type: ignore[attr-defined] - responses adds it
     if zone == "PL":
         return 401, {}, json.dumps(NOT_IN_PLAN)
@@ -113,4 +115,4 @@ def test_a_tick_records_plans_publishes_and_aims(
     lead = timedelta(seconds=Timing().boot_lead_s)
     edges = [e for i in plan.intervals for e in (i.start - lead, i.start, i.end) if e > START]
     assert scheduler.jobs[BOUNDARY].schedule == cron(min(edges))
-    assert len(responses.calls) == len(GRID_ZONES)
+    assert len(responses.calls) == len(GRID_ZONES) + 1

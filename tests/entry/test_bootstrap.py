@@ -13,6 +13,7 @@ from functions import bootstrap
 from functions.adapters.cloud_scheduler import CloudSchedulerAlarm
 from functions.adapters.compute_engine import ComputeEngineFleet
 from functions.adapters.electricity_maps import ElectricityMaps
+from functions.adapters.generation_mix import GenerationMix
 from functions.adapters.pubsub import PubSubPublisher
 from functions.errors import InvalidInputError
 from functions.settings import PREFIX, read_deployment
@@ -103,6 +104,15 @@ def test_only_forecast_needs_the_key(target: str) -> None:
         read_deployment(variables | {"FUNCTION_TARGET": "forecast"})
 
 
+def test_the_keyless_source_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which source is asked is a setting; without a key there is still one."""
+    monkeypatch.delenv(f"{PREFIX}ELECTRICITY_MAPS_KEY")
+    monkeypatch.setenv(f"{PREFIX}INTENSITY_SOURCE", "generation_mix")
+    source = bootstrap.ports().intensity
+    assert isinstance(source, GenerationMix)
+    assert "production-based" in source.name
+
+
 def test_the_embedded_cloud_needs_none_of_them() -> None:
     """Bucket and address are enough."""
     variables = {PREFIX + "BUCKET": "file:///tmp/x", PREFIX + "CLOUD": "http://127.0.0.1:1"}
@@ -115,6 +125,9 @@ def test_the_embedded_cloud_needs_none_of_them() -> None:
         ("BUCKET", "file:///tmp/x"),
         ("BOUNDARY_JOB", "smartscheduler-boundary"),
         ("FORECAST_JOB", "projects/green/jobs/forecast"),
+        ("INTENSITY_SOURCE", "guess"),
+        ("ENERGY_CHARTS_URL", "http://api.energy-charts.info"),
+        ("UK_CARBON_INTENSITY_URL", "ftp://api.carbonintensity.org.uk"),
         ("ELECTRICITY_MAPS_URL", "http://api.electricitymaps.com/v4"),
         ("ELECTRICITY_MAPS_URL", f"https://api.electricitymaps.com/v4?token={KEY}"),
     ],

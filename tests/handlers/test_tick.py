@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from control_plane import World
 from sample_jobs import job, steps_of
@@ -16,7 +17,7 @@ from functions.domain.plan.document import Plan, Policy
 from functions.domain.regions import GRID_ZONES
 from functions.errors import InvalidInputError
 from functions.handlers.documents import Documents
-from functions.handlers.record import known_hours
+from functions.handlers.record import known_hours, record_all
 from functions.handlers.submit import submit
 from functions.handlers.tick import tick
 from vm_runtime.contract import object_names
@@ -136,6 +137,23 @@ def test_two_sources_are_never_mixed_in_one_series(
     assert contents(world)[name] == stored[name]
     assert "another source" in caplog.text
     assert Documents(world.store).get(IntensityDay, name).source == "simulated waves"
+
+
+def test_after_a_change_of_source_only_the_new_one_s_hours_are_forecast_from(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No zone is lost for a day, and no hour of the old source is among the new one's."""
+    tick(world.ports, Timing())
+    monkeypatch.setattr(world.grid, "name", "another source")
+    monkeypatch.setattr(world.grid, "value", lambda *_: 123.0)
+    world.clock.advance(3600)
+
+    histories, left_out = record_all(world.ports, GRID_ZONES, world.clock.now())
+
+    assert not left_out
+    assert set(histories) == set(GRID_ZONES)
+    values = histories["DE"].gco2eq_per_kwh
+    assert set(values[np.isfinite(values)]) == {123.0}
 
 
 def test_the_receipt_is_written_when_all_is_known(world: World) -> None:
