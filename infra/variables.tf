@@ -51,6 +51,18 @@ variable "enable_apis" {
   nullable    = false
 }
 
+variable "intensity_source" {
+  description = "electricity_maps (needs a key), or generation_mix (no key, nine grid zones)."
+  type        = string
+  default     = "electricity_maps"
+  nullable    = false
+
+  validation {
+    condition     = contains(["electricity_maps", "generation_mix"], var.intensity_source)
+    error_message = "intensity_source: expected electricity_maps or generation_mix."
+  }
+}
+
 variable "location" {
   description = "Region of functions, scheduler and bucket. VMs run in training_regions."
   type        = string
