@@ -10,6 +10,7 @@ from functions._version import __version__
 from functions.cli.demo import demo
 from functions.cli.forecaster import forecaster
 from functions.cli.list_jobs import list_jobs
+from functions.cli.purge import purge
 from functions.cli.receipt import receipt
 from functions.cli.report import report
 from functions.cli.schemas import schemas
@@ -71,5 +72,6 @@ app.command(name="list")(list_jobs)
 app.command()(status)
 app.command()(receipt)
 app.command()(report)
+app.command()(purge)
 app.command()(schemas)
 app.add_typer(forecaster, name="forecaster")

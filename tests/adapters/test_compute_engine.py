@@ -13,7 +13,7 @@ from compute_rules import TEMPLATE
 from fleet_contract import INTERVAL_END, ZONE, FleetContract, FleetHarness, only, running, spec
 from google.cloud import compute_v1 as gce
 
-from functions.adapters.compute_making import template_name
+from functions.adapters.compute_making import instance_of, template_name
 from functions.adapters.compute_reading import read_vm
 from functions.domain.lifecycle.vm import VmStatus
 from functions.errors import InvalidInputError, UnavailableError
@@ -261,3 +261,15 @@ def test_unbounded_vm_is_listed_with_a_warning(
     vm = only(cloud)
     assert vm.run_until == vm.created_at + timedelta(days=120)
     assert "maxRunDuration" in caplog.text
+
+
+def test_one_template_serves_all_regions() -> None:
+    """The template names one region's subnetwork; the VM gets the one of its own region."""
+    path = "projects/green/regions/{}/subnetworks/smartscheduler"
+    interface = gce.NetworkInterface(subnetwork=path.format("europe-central2"), name="nic0")
+    template = gce.InstanceProperties(network_interfaces=[interface])
+
+    made = instance_of(spec(), template).network_interfaces
+
+    assert [each.subnetwork for each in made] == [path.format(ZONE.rpartition("-")[0])]
+    assert "name" not in made[0]

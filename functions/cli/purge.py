@@ -1,0 +1,65 @@
+"""`smartscheduler purge`: delete all VMs of a project that SmartScheduler made."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from functions.errors import UnavailableError
+from functions.ports import VmFleet
+
+_NO_TEMPLATE = "projects/none/global/instanceTemplates/none"
+"""Deleting needs no template, but the adapter wants a name."""
+
+
+def purge(
+    project: Annotated[
+        str,
+        typer.Option(
+            "--project",
+            envvar="SMARTSCHEDULER_PROJECT",
+            metavar="PROJECT",
+            help="Id of the Google Cloud project.",
+        ),
+    ],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete every VM labelled managed-by=smartscheduler; before `terraform destroy`."""
+    delete_all(_fleet(project), project, yes=yes)
+
+
+def _fleet(project: str) -> VmFleet:
+    from functions.adapters.compute_engine import ComputeEngineFleet  # noqa: PLC0415 - slow import
+
+    return ComputeEngineFleet(project=project, source_instance_template=_NO_TEMPLATE)
+
+
+def delete_all(fleet: VmFleet, project: str, *, yes: bool) -> None:
+    """Show what is there, ask, delete, and say what is left.
+
+    Raises:
+        UnavailableError: some VM could not be deleted now.
+        Abort: the person said no.
+    """
+    from functions.handlers.purge import purge as delete  # noqa: PLC0415 - loads the handlers
+
+    found = fleet.list()
+    if not found:
+        typer.echo(f"No VM of SmartScheduler in {project}.")
+        return
+    table = Table("VM", "compute zone", "status", "job")
+    for vm in found:
+        table.add_row(vm.name, vm.compute_zone, vm.status, vm.job_id)
+    Console().print(table)
+    if not yes:
+        typer.confirm(
+            f"Delete these {len(found)} VMs? What they did since their last checkpoint is lost",
+            abort=True,
+        )
+    left = delete(fleet, on_vm=lambda vm: typer.echo(f"{vm.name}: asked to go"))
+    if left:
+        names = ", ".join(vm.name for vm in left)
+        raise UnavailableError(f"purge: {names} could not be deleted now. Run it again.")
+    typer.echo(f"All {len(found)} go now. The bucket is as it was.")
