@@ -6,7 +6,6 @@ came; who was killed for want of memory, or crashed in native code, cannot tell 
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Mapping
 
@@ -24,6 +23,9 @@ from vm_runtime.storage.port import StorageError
 
 _log = logging.getLogger(__name__)
 
+FAILURE_VARIABLE = "SS_FAILURE"
+"""Environment variable by which startup.sh says why there was no trainer at all."""
+
 _PATIENCE_S = 10.0
 _UNDER_WAY = {RunState.STARTING, RunState.WAITING, RunState.TRAINING}
 _MORE_MEMORY = (
@@ -37,22 +39,30 @@ def cause_of_death(environment: Mapping[str, str]) -> str | None:
 
     Args:
         environment: `SERVICE_RESULT`, `EXIT_CODE` and `EXIT_STATUS` as systemd sets them for
-            ExecStopPost (systemd.exec(5)).
+            ExecStopPost (systemd.exec(5)), or `FAILURE_VARIABLE`.
     """
+    if environment.get(FAILURE_VARIABLE):
+        return environment[FAILURE_VARIABLE]
     result = environment.get("SERVICE_RESULT", "")
     code, status = environment.get("EXIT_CODE", ""), environment.get("EXIT_STATUS", "")
     if result == "oom-kill":
         return f"the machine's memory was exhausted and the kernel killed it. {_MORE_MEMORY}"
-    if code == "exited" and status in {str(int(ExitCode.FINISHED)), str(int(ExitCode.MORE_TO_DO))}:
+    return _exited(status) if code == "exited" else _killed(result, status)
+
+
+def _exited(status: str) -> str | None:
+    if status in {str(int(ExitCode.FINISHED)), str(int(ExitCode.MORE_TO_DO))}:
         return None
-    if code == "exited":
-        return (
-            f"it ended with code {status} before it could report. What to do: the log of this VM"
-            " says more, in its last lines"
-        )
+    return (
+        f"it ended with code {status} before it could report. What to do: the log of this VM"
+        " says more, in its last lines"
+    )
+
+
+def _killed(result: str, status: str) -> str:
     if result == "timeout":
         return "it did not stop in time after SIGTERM and was killed: its last steps are lost"
-    if status == signal.SIGKILL.name.removeprefix("SIG"):
+    if status == "KILL":
         return f"it was killed (SIGKILL), as a rule for want of memory. {_MORE_MEMORY}"
     return (
         f"it crashed ({status or result or 'nobody knows how'}) in native code. What to do: try the"
@@ -87,7 +97,7 @@ def report(environment: Mapping[str, str]) -> bool:
         vm=me.name,
         incarnation=me.incarnation,
         now=clock_from(environment).now(),
-        message=f"the trainer died: {cause}. {_what_follows(me.job_id)}",
+        message=f"{_subject(environment)}{cause}. {_what_follows(me.job_id)}",
     )
     return True
 
@@ -104,6 +114,10 @@ def _has_told(last: Progress, incarnation: int, environment: Mapping[str, str]) 
     if environment.get("SERVICE_RESULT") == "oom-kill":
         return last.state is RunState.FAILED
     return last.state not in _UNDER_WAY
+
+
+def _subject(environment: Mapping[str, str]) -> str:
+    return "" if environment.get(FAILURE_VARIABLE) else "the trainer died: "
 
 
 def _what_follows(job_id: str) -> str:

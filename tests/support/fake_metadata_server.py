@@ -1,5 +1,6 @@
 """The metadata server on loopback: values that change, `wait_for_change`, the header rule."""
 
+import json
 import threading
 import time
 from contextlib import suppress
@@ -15,8 +16,10 @@ _PREFIX = "/computeMetadata/v1/"
 class FakeMetadataServer:
     """Serves `values`, keyed as `instance/name`; use it as a context manager."""
 
-    def __init__(self, values: dict[str, str]) -> None:
-        """Listen on a free port of loopback."""
+    def __init__(
+        self, values: dict[str, str], *, address: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
+        """Listen on a free port of loopback, or on `address`."""
         self._values = dict(values)
         self._version = 1
         self._changed = threading.Condition()
@@ -48,9 +51,9 @@ class FakeMetadataServer:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http = ThreadingHTTPServer(address, Handler)
         self._http.daemon_threads = True
-        self.host = f"127.0.0.1:{self._http.server_address[1]}"
+        self.host = f"{address[0]}:{self._http.server_address[1]}"
 
     def set(self, key: str, value: str) -> None:
         """Change a value and wake who waits for it."""
@@ -77,9 +80,17 @@ class FakeMetadataServer:
         with self._changed:
             if query.get("wait_for_change") == "true":
                 self._wait(key, query)
+            if key.endswith("/"):
+                return 200, self._below(key), self._etag(key)
             if key not in self._values:
                 return 404, "not found", ""
             return 200, self._values[key], self._etag(key)
+
+    def _below(self, folder: str) -> str:
+        """Return a folder's values as `?recursive=true&alt=json` does."""
+        return json.dumps(
+            {k.removeprefix(folder): v for k, v in self._values.items() if k.startswith(folder)}
+        )
 
     def _wait(self, key: str, query: dict[str, str]) -> None:
         deadline = time.monotonic() + float(query.get("timeout_sec", "60"))

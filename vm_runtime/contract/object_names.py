@@ -40,6 +40,24 @@ def progress(job_id: str) -> str:
     return f"{job_folder(job_id)}progress.json"
 
 
+def environment_folder(job_id: str) -> str:
+    """Return the prefix of what a VM of the job installed, for its next VMs.
+
+    `startup.sh` spells these three too: it runs before anything is installed.
+    """
+    return f"{job_folder(job_id)}environment/"
+
+
+def environment_pointer(job_id: str) -> str:
+    """Return the name of the text `DIGEST SHA256` that says which archive is whole."""
+    return f"{environment_folder(job_id)}LATEST"
+
+
+def environment_archive(job_id: str, digest: str, sha256: str) -> str:
+    """Return the name of an archive, which never changes once written."""
+    return f"{environment_folder(job_id)}{digest}-{sha256}.tar.gz"
+
+
 def checkpoint_id(step: int, incarnation: int) -> str:
     """Return `<step>-<incarnation>`, zero-padded so that names sort by step."""
     return f"{step:010d}-{incarnation:06d}"
