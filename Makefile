@@ -45,12 +45,13 @@ demo: setup ## run the product on an embedded cloud (HISTORY=DIR, RESUME=1)
 test: setup ## all tests, with a floor under their coverage
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=$(FLOOR)
 
-lint: setup ## formatting, style, types, import direction, spelling
+lint: setup ## formatting, style, types, import direction, spelling, shell
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/shellcheck vm_runtime/startup.sh .ci/run
 
 # The forerunner in an environment of its own: its pins and its side effects stay there.
 $(PEER)/.ready:

@@ -9,10 +9,12 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import shutil
 import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 _FORMAT = 1
@@ -75,7 +77,8 @@ def publish(*, bucket_url: str, job_id: str, home: Path, digest_: str) -> str:
             tar.add(home / "venv", arcname="venv")
         sha256 = _sha256(archive)
         name = object_names.environment_archive(job_id, digest_, sha256)
-        store.upload(name, archive)
+        with archive.open("rb") as packed:
+            store.upload(name, partial(shutil.copyfileobj, packed))
     pointer = object_names.environment_pointer(job_id)
     store.write(pointer, f"{digest_} {sha256}\n".encode())
     for info in store.list(object_names.environment_folder(job_id)):

@@ -87,7 +87,8 @@ def report(environment: Mapping[str, str]) -> bool:
         return False
     me = MetadataServer(environment, patience_s=_PATIENCE_S).read_instance()
     log_as_json(job_id=me.job_id, vm=me.name, incarnation=me.incarnation)
-    _log.error("the trainer died: %s", cause, extra={"event": "died"})
+    if FAILURE_VARIABLE not in environment:  # else startup.sh has logged it
+        _log.error("the trainer died: %s", cause, extra={"event": "died"})
     file = ProgressFile(open_store(me.bucket_url), me.job_id)
     last = file.read()
     if last is not None and _has_told(last, me.incarnation, environment):

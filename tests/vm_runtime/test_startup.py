@@ -102,7 +102,7 @@ def put_job(store: BlobStore, folder: Path, *, script: str = COUNT, steps: int =
         args=(str(steps),),
     )
     wheel = write_wheel(folder / "wheels")
-    store.upload(f"runtime/{wheel.name}", wheel)
+    store.write(f"runtime/{wheel.name}", wheel.read_bytes())
     store.write(object_names.job(JOB), encode(job))
     store.write(f"{object_names.source_folder(JOB)}train.py", script.encode())
 
