@@ -11,8 +11,10 @@ if _hidden:
     sys.modules["torchmetrics"] = None  # type: ignore[assignment]
 try:
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+    from lightning_fabric.strategies.ddp import DDPStrategy
 finally:
     if _hidden:
         del sys.modules["torchmetrics"]
 
-__all__ = ["Fabric"]
+__all__ = ["ClusterEnvironment", "DDPStrategy", "Fabric"]

@@ -5,8 +5,7 @@ Knows the random generators of Python, numpy and torch; nothing of training.
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,10 +14,8 @@ from numpy.random import mtrand
 from torch.utils.data import get_worker_info
 
 _LOW_32_BITS = 2**32 - 1
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-_SPARE = np.random.MT19937(0)
-"""What numpy's global functions draw from while the true generator must not be disturbed."""
+_PYTHONS: Final[random.Random] = random.seed.__self__  # type: ignore[attr-defined]
+"""The generator behind the functions of `random`."""
 
 
 def has_cuda() -> bool:
@@ -32,50 +29,14 @@ def hash_of(*parts: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
-def mixed(key: int, counters: Sequence[int]) -> list[int]:
-    """Return 64 well-mixed bits for each counter (splitmix64): a stream of its own per `key`.
-
-    Args:
-        key: where the stream begins, 64 bits, itself well mixed.
-        counters: such as indices of samples, at least 0.
-    """
-    bits = np.uint64(key) + np.asarray(counters, dtype=np.uint64) * _GOLDEN
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed_bits: list[int] = (bits ^ (bits >> np.uint64(31))).tolist()
-    return mixed_bits
-
-
 def seed_rng(*parts: int | str) -> None:
     """Seed all random generators with a hash of `parts`: equal parts, equal numbers."""
     seed = hash_of(*parts)
-    random.seed(seed)
+    _seed_python(seed)
     _seed_numpy(seed)
     _seed_torch(seed)
     if has_cuda():
         torch.cuda.manual_seed_all(seed)
-
-
-@contextmanager
-def undisturbed_rng() -> Iterator[None]:
-    """Leave the random generators as they were, whatever the body draws from them.
-
-    What the body draws before it seeds them is anything.
-    """
-    # Not `capture_rng`: this runs for each batch, and needs no form that can be saved.
-    python, torchs = random.getstate(), torch.get_rng_state()
-    cudas = torch.cuda.get_rng_state_all() if has_cuda() else None
-    # numpy takes 0.1 ms to hand out its state, but 1 us to draw from another generator.
-    numpys = mtrand.get_bit_generator()
-    mtrand.set_bit_generator(np.random.MT19937() if numpys is _SPARE else _SPARE)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        mtrand.set_bit_generator(numpys)
-        torch.set_rng_state(torchs)
-        if cudas is not None:
-            torch.cuda.set_rng_state_all(cudas)
 
 
 class _Generator:
@@ -110,28 +71,27 @@ class SampleRandomness:
     def __init__(self) -> None:
         """Take no generator for used."""
         self._generators = (
-            _Generator(random.seed, lambda: random.getrandbits(64)),
+            _Generator(_seed_python, lambda: random.getrandbits(64)),
             _Generator(_seed_numpy, _probe_numpy),
             _Generator(_seed_torch, _probe_torch),
         )
 
-    def fetch(self, dataset: Any, indices: Sequence[int], key: int) -> list[Any]:  # noqa: ANN401
+    def fetch(self, dataset: Any, indices: Sequence[int], seeds: Sequence[int]) -> list[Any]:  # noqa: ANN401
         """Return the samples; the generators are left in any state.
 
         Args:
             dataset: whatever has `__getitem__`.
             indices: of the samples.
-            key: 64 well-mixed bits on which the randomness depends, beside the index.
+            seeds: of the same number of samples, 64 well-mixed bits each.
         """
-        seeds = mixed(key, indices)
         cuda = has_cuda()
         while True:
-            used = [generator for generator in self._generators if generator.is_used]
-            idle = [(g, g.watch(key)) for g in self._generators if not g.is_used]
+            used = [generator.seed for generator in self._generators if generator.is_used]
+            idle = [(g, g.watch(seeds[0])) for g in self._generators if not g.is_used]
             samples = []
             for index, seed in zip(indices, seeds, strict=True):
-                for generator in used:
-                    generator.seed(seed)
+                for put in used:
+                    put(seed)
                 if cuda:
                     torch.cuda.manual_seed_all(seed)
                 samples.append(dataset[index])
@@ -139,6 +99,12 @@ class SampleRandomness:
                 generator.is_used = generator.was_used(fresh)
             if not any(generator.is_used for generator, _ in idle):
                 return samples
+
+
+def _seed_python(seed: int) -> None:
+    # As random.seed() does with a number of 64 bits, but it first looks what it was given.
+    super(random.Random, _PYTHONS).seed(seed)
+    _PYTHONS.gauss_next = None  # type: ignore[attr-defined]
 
 
 def _seed_numpy(seed: int) -> None:

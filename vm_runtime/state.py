@@ -1,20 +1,17 @@
 """What makes up the state of a training, in types that a safe loader accepts.
 
-Knows torch, numpy and Python's random; nothing of jobs, stores or loops.
+Knows torch; nothing of jobs, stores or loops.
 """
 
 import hashlib
-import random
+import os
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
-import numpy as np
 import torch
 from torch import nn
-
-from vm_runtime.seeding import has_cuda
 
 State: TypeAlias = dict[str, Any]
 """Nested dicts and lists of tensors, numbers and text: what `check_plain` accepts."""
@@ -69,38 +66,11 @@ def check_plain(value: object, *, where: str = "state") -> None:
         raise TypeError(message)
 
 
-def capture_rng() -> State:
-    """Return the state of all random generators: Python, numpy's global one, torch."""
-    version, internal, gauss = random.getstate()
-    legacy = np.random.get_state(legacy=True)  # noqa: NPY002  what user code draws from
-    kind, keys, position, has_gauss, cached = cast(
-        "tuple[str, np.ndarray[Any, Any], int, int, float]", legacy
-    )
-    state: State = {
-        "python": [version, torch.tensor(internal, dtype=torch.int64), gauss],
-        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
-    }
-    if has_cuda():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def restore_rng(state: State) -> None:
-    """Set all random generators to what `capture_rng` returned."""
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal.tolist()), gauss))
-    kind, keys, position, has_gauss, cached = state["numpy"]
-    restored = (kind, keys.numpy().astype(np.uint32), position, has_gauss, cached)
-    np.random.set_state(restored)  # noqa: NPY002  what user code draws from
-    torch.set_rng_state(state["torch"])
-    if "cuda" in state and has_cuda():
-        torch.cuda.set_rng_state_all(state["cuda"])
-
-
 @contextmanager
 def deterministic_algorithms() -> Iterator[None]:
     """Let torch use only algorithms that give equal bits each time; set back at the end."""
+    # Read when cuBLAS first works: without it, a matrix product may differ between two runs.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     # The fill of fresh memory only matters to code that reads what it never wrote; it costs time.

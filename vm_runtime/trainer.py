@@ -6,24 +6,28 @@
 Inside a job it resumes where the last VM stopped; without one it simply trains.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from vm_runtime.session import StopReason, current_session
 from vm_runtime.state import deterministic_algorithms
-from vm_runtime.trainer_callbacks import Callback
-from vm_runtime.trainer_loop import Event, NonFiniteError, TrainingLoop
+from vm_runtime.trainer_callbacks import BestModel, Callback, EarlyStopping
+from vm_runtime.trainer_loop import TrainingLoop
+from vm_runtime.trainer_position import NonFiniteError
+from vm_runtime.trainer_processes import is_follower, train_together
+from vm_runtime.trainer_progress import progress_bar
 from vm_runtime.trainer_session import SessionRun
 from vm_runtime.trainer_settings import TrainingSettings
+from vm_runtime.trainer_tasks import task_of
 
-__all__ = ["Callback", "IntervalTrainer", "NonFiniteError", "Outcome"]
+__all__ = [
+    "BestModel",
+    "Callback",
+    "EarlyStopping",
+    "IntervalTrainer",
+    "NonFiniteError",
+    "Outcome",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,7 @@ class Outcome:
     """How `fit()` ended."""
 
     finished: bool
-    """Whether all epochs are complete."""
+    """Whether all epochs are complete, or a callback ended the training."""
     stopped_because: StopReason | None
     """Why it stopped before; `None` if it finished."""
     step: int
@@ -48,10 +52,11 @@ class IntervalTrainer(TrainingSettings):
 
     Stopped between two micro-batches of one optimizer step, it saves the gradients
     gathered so far; stopped within a validation, its partial sums. While `fit()` runs,
-    torch uses deterministic algorithms only.
+    torch uses deterministic algorithms only, and the random generators of Python, numpy and
+    torch are seeded anew for each batch: what is drawn is a function of seed and place.
 
     Exactness ends where threads of your own draw from the global random generators: give
-    them generators of their own, as SmartScheduler does with Google's libraries.
+    them generators of their own.
     """
 
     def fit(self) -> Outcome:
@@ -64,18 +69,19 @@ class IntervalTrainer(TrainingSettings):
             CheckpointError: a checkpoint could not be written, or none could be read.
             StateMismatchError: the checkpoint belongs to another training.
             NonFiniteError: loss, gradient or weights are NaN or infinite.
+            FollowerError: a process of several is gone.
         """
-        with deterministic_algorithms():
-            loop = TrainingLoop(self)
-            session = current_session()
+        with deterministic_algorithms(), train_together(self) as group:
+            loop = TrainingLoop(self, task_of(self), group)
             try:
-                if session is None:
-                    self._train_alone(loop)
-                    reason = None
-                else:
-                    reason = SessionRun(session, self, loop).run()
+                with progress_bar(loop, self) as show:
+                    reason = self._run(loop, show)
             finally:
                 loop.close()
+            if is_follower():
+                raise SystemExit(0)
+            if reason is None:
+                loop.call("on_finish", dict(loop.metrics))
         return Outcome(
             finished=reason is None,
             stopped_because=reason,
@@ -84,28 +90,21 @@ class IntervalTrainer(TrainingSettings):
             history=tuple(loop.history),
         )
 
-    def _train_alone(self, loop: TrainingLoop) -> None:
-        loop.start()
-        if not self.show_progress:
-            while not loop.done:
-                loop.advance()
-            return
-        columns = (
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[scores]}"),
-        )
-        with Progress(*columns) as progress:
-            bar = progress.add_task(
-                "", total=loop.steps_total, epoch=1, epochs=self.epochs, scores=""
+    def _run(self, loop: TrainingLoop, show: Callable[[], None]) -> StopReason | None:
+        session = current_session()
+        if session is not None:
+            run = SessionRun(
+                session,
+                loop,
+                checkpoint_every_s=self.checkpoint_every_s,
+                in_background=self.checkpoint_in_background,
             )
-            while not loop.done:
-                if loop.advance() is not Event.MICRO_BATCH:
-                    progress.update(
-                        bar,
-                        completed=loop.position.step,
-                        epoch=min(loop.position.epoch + 1, self.epochs),
-                        scores=" ".join(f"{k} {v:.4f}" for k, v in loop.metrics.items()),
-                    )
+            return run.run(loop, show)
+        loop.begin(None)
+        while not loop.done:
+            reason = loop.agree(None)
+            if reason is not None:
+                return reason
+            loop.advance()
+            show()
+        return None

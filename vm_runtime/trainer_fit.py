@@ -1,30 +1,34 @@
 """Whether a checkpoint fits the training that wants to resume from it; says all that does not."""
 
-from typing import Any
+from collections.abc import Sized
+from typing import Any, cast
 
 import torch
 
+from vm_runtime.data import is_stream
 from vm_runtime.state import State, Stateful, StateMismatchError
 from vm_runtime.trainer_settings import TrainingSettings
+from vm_runtime.trainer_task import Task
 
 _SHOWN = 8
 
 
-def fingerprint(settings: TrainingSettings) -> State:
+def fingerprint(settings: TrainingSettings, task: Task) -> State:
     """Return what must be the same when a training is resumed."""
-    scheduler, validation = settings.lr_scheduler, settings.val_dataset
+    schedule = task.schedule
     return {
-        "train_dataset length": len(settings.train_dataset),
-        "val_dataset length": None if validation is None else len(validation),
+        "train_dataset length": _length(settings.train_dataset),
+        "val_dataset length": _length(settings.val_dataset),
         "batch_size": settings.batch_size,
         "seed": settings.seed,
         "accumulate": settings.accumulate,
         "clip_norm": settings.clip_norm,
         "val_every_n_steps": settings.val_every_n_steps,
         "metrics": sorted(settings.metrics),
-        "optimizer": type(settings.optimizer).__name__,
-        "lr_scheduler": None if scheduler is None else type(scheduler).__name__,
-        "lr_scheduler_interval": settings.lr_scheduler_interval,
+        "precision": settings.precision,
+        "optimizer": type(task.optimizer).__name__,
+        "lr_scheduler": None if schedule is None else type(schedule.scheduler).__name__,
+        "lr_scheduler_interval": None if schedule is None else schedule.interval,
         "callbacks with state": [
             type(callback).__name__
             for callback in settings.callbacks
@@ -33,13 +37,13 @@ def fingerprint(settings: TrainingSettings) -> State:
     }
 
 
-def check_fit(settings: TrainingSettings, state: State) -> None:
+def check_fit(settings: TrainingSettings, task: Task, state: State) -> None:
     """Compare a checkpoint with the training before any of it is taken over.
 
     Raises:
         StateMismatchError: something differs; the message names all of it.
     """
-    saved, present = state["run"], fingerprint(settings)
+    saved, present = state["run"], fingerprint(settings, task)
     problems = [
         f"{name}: expected {saved.get(name)!r} as in the checkpoint, found {value!r}"
         for name, value in present.items()
@@ -50,8 +54,8 @@ def check_fit(settings: TrainingSettings, state: State) -> None:
             f"callbacks: expected {len(state['callbacks'])} as in the checkpoint, found"
             f" {len(settings.callbacks)}"
         )
-    problems += _model_problems(state["model"], settings.model.state_dict())
-    problems += _group_problems(state["optimizer"], settings.optimizer.state_dict())
+    problems += _model_problems(state["model"], task.model.state_dict())
+    problems += _group_problems(state["optimizer"], task.optimizer.state_dict())
     if problems:
         shown = "; ".join(problems[:_SHOWN])
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -60,6 +64,13 @@ def check_fit(settings: TrainingSettings, state: State) -> None:
             " Set it back to what it was, or submit a new job."
         )
         raise StateMismatchError(message)
+
+
+def _length(dataset: object) -> int | str | None:
+    """Return the number of samples, `None` without a data set."""
+    if dataset is None:
+        return None
+    return "a stream" if is_stream(dataset) else len(cast("Sized", dataset))
 
 
 def _model_problems(saved: State, present: State) -> list[str]:

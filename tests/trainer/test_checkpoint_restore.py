@@ -42,7 +42,7 @@ def set_weight(state: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: state.pop("rng"), "missing: rng; unexpected: none"),
+        (lambda state: state.pop("metrics"), "missing: metrics; unexpected: none"),
         (lambda state: state.update(extra=1), "missing: none; unexpected: extra"),
         (lambda state: state["model"].pop("0.bias"), r"model\.0\.bias: not in the checkpoint"),
         (

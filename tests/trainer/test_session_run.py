@@ -252,12 +252,6 @@ def test_bad_settings_are_refused_when_the_trainer_is_made(
         tiny_trainer(**change)
 
 
-def test_batches_that_are_no_pairs_are_explained() -> None:
-    """A data set of single tensors gets an error that says what is wanted."""
-    with pytest.raises(TypeError, match="inputs, targets"):
-        fit(tiny_trainer(train_dataset=torch.zeros(8, 4)), None)
-
-
 def test_what_a_callback_unfroze_stays_so_after_a_stop() -> None:
     """Which weights are trained is part of the state: fine-tuning resumes to the same bits."""
 
