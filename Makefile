@@ -11,7 +11,7 @@ TORCH  := 2.13.0
 FLOOR  := 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format schemas bench clean
+.PHONY: help setup demo test lint format schemas bench checkov clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 12
@@ -66,9 +66,18 @@ bench: setup $(PEER)/.ready ## speed and quality beside the peers (ONLY=plan,tra
 	@PEER_PYTHON=$(PEER)/bin/python PYTHONPATH=tests/support \
 	  $(BIN)/python tests/bench/bench.py $(ONLY)
 
+# In an environment of its own: it pins much of what we use otherwise.
+checkov: .venv-checkov/.ready ## security findings in infra/
+	.venv-checkov/bin/checkov -d infra --framework terraform --compact --quiet --skip-download
+
+.venv-checkov/.ready:
+	$(PYTHON) -m venv .venv-checkov
+	.venv-checkov/bin/pip install --quiet "checkov==3.3.30"
+	@touch $@
+
 format: setup ## mend formatting and style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean: ## remove what make built
-	rm -rf $(VENV) $(PEER) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist
+	rm -rf $(VENV) $(PEER) .venv-checkov infra/.build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist
