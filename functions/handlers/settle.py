@@ -132,7 +132,7 @@ def _evidence(documents: Documents, job_id: str, now: datetime) -> Evidence:
         actual=actual.hours,
         basis=actual.basis,
         source=actual.source,
-        looks=_looks(documents, job_id),
+        looks=lambda: _looks(documents, job_id),
     )
 
 

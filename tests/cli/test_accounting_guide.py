@@ -103,7 +103,7 @@ def example() -> Evidence:
         actual=actual,
         basis=Basis.LIFECYCLE,
         source="an example",
-        looks=(Look(at=ORIGIN, forecast=forecast_of(_values(actual))),),
+        looks=lambda: (Look(at=ORIGIN, forecast=forecast_of(_values(actual))),),
     )
 
 

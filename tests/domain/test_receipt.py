@@ -77,6 +77,23 @@ def test_a_successor_that_boots_while_its_source_runs_is_a_move() -> None:
     assert receipt.spent_on(SpentOn.BOOT)[0] == receipt.spent_on(SpentOn.RESTORE)[0] == 0
 
 
+def test_a_successor_in_the_same_place_or_after_a_pause_is_a_start() -> None:
+    """A move is to another place, and from a VM that is still up."""
+    ledger = [
+        entry(1, "europe-west3-b", [(TRAIN, 1.0, 2.0)], (0, 40)),
+        entry(2, "europe-west3-b", [(TRAIN, 2.1, 3.0)], (40, 80)),
+        entry(3, "europe-west9-b", [(TRAIN, 4.1, 5.0)], (80, 100)),
+    ]
+    lives = [
+        life(1, "europe-west3-b", 0.9, 2.1),
+        life(2, "europe-west3-b", 2.0, 3.0),
+        life(3, "europe-west9-b", 4.0, 5.0),
+    ]
+    receipt = receipt_of(evidence(ledger, lives, flat(DE=400, FR=50), 5.0))
+    assert receipt.spent_on(SpentOn.MOVE)[0] == 0
+    assert receipt.spent_on(SpentOn.BOOT)[0] == pytest.approx(0.2 * 0.3)
+
+
 def test_a_vm_that_never_spoke_is_all_overhead() -> None:
     """A VM that booked nothing drew power from creation to its end."""
     ledger, lifetimes = TWO_VMS

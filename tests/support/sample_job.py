@@ -195,7 +195,7 @@ def sample_receipt() -> Receipt:
             actual={day.grid_zone: {hour.start: hour for hour in day.hours} for day in days},
             basis=Basis.LIFECYCLE,
             source=SOURCE,
-            looks=(Look(at=sample_plan().created_at, forecast=sample_forecast()),),
+            looks=lambda: (Look(at=sample_plan().created_at, forecast=sample_forecast()),),
         ),
         now=START + 12 * HOUR,
     )

@@ -1,7 +1,7 @@
 """Makes the receipt of a job that is over: energy as booked, carbon as published afterwards."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -49,8 +49,8 @@ class Evidence:
     """Accounting basis of `actual`."""
     source: str
     """Who published it."""
-    looks: Sequence[Look] = field(default=())
-    """When it was planned, on which forecast."""
+    looks: Callable[[], Sequence[Look]] = tuple
+    """Reads when it was planned, on which forecast; many objects, asked for only when needed."""
 
 
 def make_receipt(found: Evidence, *, now: datetime, before: Receipt | None = None) -> Receipt:
@@ -72,8 +72,7 @@ def make_receipt(found: Evidence, *, now: datetime, before: Receipt | None = Non
     rows = rows_of(used.stretches, found.actual)
     zones = [vm.life.compute_zone for vm in used.vms]
     revision = revision_of(rows, before.rows if before else None, now=now)
-    whole = None if revision.missing_hours else revision.emissions_gco2eq
-    baselines, regret = _compared(found, used, whole, now)
+    baselines, regret = _compared(found, _work(found, used), rows, now=now, before=before)
     revisions = before.revisions if before else ()
     if not revisions or is_news(revision, revisions[-1]):
         revisions = (*revisions, revision)
@@ -132,23 +131,40 @@ def saved_fraction(receipt: Receipt, policy: Policy) -> float | None:
     return saved / baseline.emissions_gco2eq
 
 
-def _compared(
-    found: Evidence, used: Usage, emissions_gco2eq: float | None, now: datetime
-) -> tuple[tuple[Baseline, ...], Regret | None]:
-    """Compare only a job that did its work: what was not finished cannot be had for less."""
+def _work(found: Evidence, used: Usage) -> Work | None:
+    """Return what to compare with; nothing if the job did not finish.
+
+    Work that was not done cannot be had for less.
+    """
     if found.outcome is not Phase.FINISHED or not used.useful:
-        return (), None
-    work = Work(
+        return None
+    return Work(
         job=found.job,
         useful=used.useful,
         power_w=_power_w(used),
         finished_at=_finished_at(found),
     )
+
+
+def _compared(
+    found: Evidence,
+    work: Work | None,
+    rows: tuple[ReceiptRow, ...],
+    *,
+    now: datetime,
+    before: Receipt | None,
+) -> tuple[tuple[Baseline, ...], Regret | None]:
+    """Return the baselines, and the regret once the oracle is final and all hours are known."""
+    if work is None:
+        return (), None
     baselines = baselines_of(work, found.actual, now)
+    if before is not None and (before.rows, before.baselines) == (rows, baselines):
+        return baselines, before.regret
     oracle = next((each for each in baselines if each.policy is Policy.ORACLE), None)
-    if oracle is None or emissions_gco2eq is None:
+    if oracle is None or not oracle.is_final or any(row.gco2eq_per_kwh is None for row in rows):
         return baselines, None
-    return baselines, regret_of(emissions_gco2eq, oracle, work, found.looks, found.actual)
+    emissions_gco2eq = sum(row.emissions_gco2eq or 0.0 for row in rows)
+    return baselines, regret_of(emissions_gco2eq, oracle, work, found.looks(), found.actual)
 
 
 def _power_w(used: Usage) -> float:
