@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 from forecaster.features import EPOCH
 from forecaster.layouts import HistoryFileError, Layout, Release, find_layout
 from forecaster.series import HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH, HOUR, Basis
+
+if TYPE_CHECKING:
+    import _csv
 
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 """How exports write a missing value, in lower case."""
@@ -90,39 +94,48 @@ def _text(path: Path) -> str:
 def _read(text: str, *, path: Path, basis: Basis) -> Recording:
     reader = csv.reader(io.StringIO(text, newline=""))
     layout = find_layout(next(reader, []), basis=basis, place=path.name)
-    rows, numbers = [], []
-    for cells in reader:
-        if not cells:
-            continue  # A blank line, mostly the last.
-        if len(cells) != layout.cells:
-            raise HistoryFileError(
-                f"{path.name} line {reader.line_num}: expected {layout.cells} cells, found"
-                f" {len(cells)}: the file seems truncated; fetch it again"
-            )
-        rows.append(cells)
-        numbers.append(reader.line_num)
-    if not rows:
-        raise HistoryFileError(f"{path.name}: expected hours below the header, found none")
+    rows, lines = _rows(reader, cells=layout.cells, name=path.name)
     if layout.intensity == layout.cells - 1 and not text.endswith(("\n", "\r")):
         raise HistoryFileError(
-            f"{path.name} line {numbers[-1]}: expected the end of a line after its last value,"
+            f"{path.name} line {lines[-1]}: expected the end of a line after its last value,"
             " found the end of the file: it seems truncated; fetch it again"
         )
+    zones = [cells[layout.grid_zone] for cells in rows]
+    stripped = {zone: zone.strip() for zone in set(zones)}
     return Recording(
         path=path,
         layout=layout,
         rows=rows,
-        lines=np.array(numbers, dtype=np.int64),
-        grid_zones=np.array([cells[layout.grid_zone].strip() for cells in rows]),
-        epoch_hours=_times([cells[layout.time].strip() for cells in rows], path.name, numbers),
-        gco2eq_per_kwh=_intensities(
-            [cells[layout.intensity] for cells in rows], path.name, numbers
-        ),
+        lines=lines,
+        grid_zones=np.array([stripped[zone] for zone in zones]),
+        epoch_hours=_times([cells[layout.time] for cells in rows], path.name, lines),
+        gco2eq_per_kwh=_intensities([cells[layout.intensity] for cells in rows], path.name, lines),
         basis=basis,
     )
 
 
-def _times(texts: list[str], name: str, lines: list[int]) -> NDArray[np.int64]:
+def _rows(
+    reader: "_csv.Reader", *, cells: int, name: str
+) -> tuple[list[list[str]], NDArray[np.int64]]:
+    """Return the rows and their lines, without blank ones."""
+    header_ends = reader.line_num
+    rows = list(reader)
+    lines = np.arange(header_ends + 1, header_ends + 1 + len(rows), dtype=np.int64)
+    there = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    wrong = np.flatnonzero((there != cells) & (there > 0))
+    if wrong.size:
+        raise HistoryFileError(
+            f"{name} line {lines[wrong[0]]}: expected {cells} cells, found {there[wrong[0]]}: the"
+            " file seems truncated; fetch it again"
+        )
+    if not there.any():
+        raise HistoryFileError(f"{name}: expected hours below the header, found none")
+    if (there == 0).any():
+        rows = [row for row in rows if row]
+    return rows, lines[there > 0]
+
+
+def _times(texts: Sequence[str], name: str, lines: NDArray[np.int64]) -> NDArray[np.int64]:
     """Read all times at once; only if one of them is odd, one by one to name it."""
     if {text[_TIME_CHARACTERS:] for text in texts} <= _ZERO_OFFSETS:
         try:
@@ -164,9 +177,12 @@ def _time(text: str, *, place: str) -> datetime:
     return time
 
 
-def _intensities(texts: list[str], name: str, lines: list[int]) -> NDArray[np.float64]:
+def _intensities(texts: Sequence[str], name: str, lines: NDArray[np.int64]) -> NDArray[np.float64]:
     """Read all values at once; only if one of them is odd, one by one to name it."""
-    values = np.fromiter(_floats(texts, name, lines), dtype=np.float64, count=len(texts))
+    try:
+        values = np.array([*map(float, texts)], dtype=np.float64)
+    except ValueError:
+        values = np.fromiter(_floats(texts, name, lines), dtype=np.float64, count=len(texts))
     known = values[np.isfinite(values)]
     if known.size and np.median(known) > HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH:
         raise HistoryFileError(
@@ -186,7 +202,7 @@ def _intensities(texts: list[str], name: str, lines: list[int]) -> NDArray[np.fl
     return values
 
 
-def _floats(texts: list[str], name: str, lines: list[int]) -> Iterator[float]:
+def _floats(texts: Sequence[str], name: str, lines: NDArray[np.int64]) -> Iterator[float]:
     for text, line in zip(texts, lines, strict=True):
         try:
             yield float(text)
