@@ -65,13 +65,13 @@ def intervals_table(receipt: Receipt) -> Table:
 def zones_table(receipt: Receipt) -> Table:
     """Return how much of each grid zone's intensity is the publisher's estimate."""
     return Table(
-        caption=f"Hours of intensity, {receipt.basis.value}, of {receipt.source}",
+        caption=f"Hours of {receipt.basis.value} intensity by {receipt.source}",
         head=("grid zone", "used", "of them estimated", "known", "of them estimated"),
         rows=tuple(
             (
                 zone.grid_zone,
                 str(zone.used_hours),
-                part_of(zone.used_hours_estimated, zone.used_hours),
+                part_of(zone.used_hours_estimated, zone.used_hours) if zone.used_hours else "-",
                 str(zone.known_hours),
                 part_of(zone.known_hours_estimated, zone.known_hours),
             )

@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from receipt_strategies import receipts
+from rich.cells import cell_len
 from rich.console import Console
 from sample_job import SOURCE, finished_job, put_job, running_job, sample_receipt
 from typer.testing import CliRunner, Result
@@ -19,6 +22,7 @@ from functions.domain.accounting.parts import MissingHour
 from functions.domain.lifecycle.state import Phase
 from functions.domain.plan.document import Policy
 from functions.handlers.documents import Documents
+from functions.report.receipt_tables import audit_table
 from vm_runtime.contract import object_names
 from vm_runtime.storage import open_store
 
@@ -66,6 +70,15 @@ def test_it_is_readable_in_80_columns() -> None:
     text = shown(sample_receipt())
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "…" not in text
+
+
+@settings(max_examples=20)
+@given(receipts())
+def test_any_receipt_can_be_shown(receipt: Receipt) -> None:
+    """Whatever is missing, negative, huge or 0: it is told, within 80 columns."""
+    lines = shown(receipt).split("\n")
+    assert max(cell_len(line) for line in lines) <= 80
+    assert audit_table(receipt).rows
 
 
 def test_what_is_not_final_says_so_and_why() -> None:

@@ -161,6 +161,9 @@ def test_measured_energy_is_told_apart_and_sets_the_power_of_baselines() -> None
     here = receipt.baseline(Policy.RUN_NOW_HERE)
     assert here is not None
     assert here.emissions_gco2eq == pytest.approx(0.1 * 2.05 * 400)
+    oracle = receipt.baseline(Policy.ORACLE)
+    assert oracle is not None
+    assert oracle.emissions_gco2eq == pytest.approx(0.1 * 2.05 * 50)
 
 
 def test_with_hours_missing_no_saving_is_claimed() -> None:

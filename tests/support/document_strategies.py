@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
+from receipt_strategies import receipts
 
 from forecaster.series import (
     Forecast,
@@ -191,6 +192,7 @@ documents = st.one_of(
     states,
     manifests,
     forecasts,
+    receipts(),
     _days(),
     st.builds(
         Latest,
