@@ -5,32 +5,35 @@ The folder has `<ZONE>.csv.gz` in the plain layout that `forecaster.history` rea
 again changes nothing; importing a longer export of the same year adds its hours.
 """
 
-import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from forecaster.features import EPOCH
 from forecaster.history import HistoryFileError
 from forecaster.layouts import Release
 from forecaster.recording import Recording, read_file
-from forecaster.series import HOUR, document
+from forecaster.series import document
+from forecaster.zone_file import (
+    ATTRIBUTION,
+    Hours,
+    cells_of,
+    read_zone_file,
+    replace_file,
+    time_of,
+    write_zone_file,
+)
 
 NOTE = "imports.json"
-COLUMNS = "zone,datetime_utc,carbon_intensity,carbon_intensity_direct,data_estimated,source_id"
 SOURCES = {
     Release.OLDER: "electricity-maps-export-older",
     Release.NEWER: "electricity-maps-export-newer",
 }
 """What `source_id` says of each release: they differ in level, so a series has only one."""
 _YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
-
-Hours: TypeAlias = dict[int, str]
-"""By hours since 1970-01-01 UTC: the cells after the time, without the source."""
 
 
 @document
@@ -90,7 +93,7 @@ def import_files(
             continue
         _check_release(imported, files)
         zone = imported.grid_zone
-        hours = zones.setdefault(zone, _stored(folder, zone))
+        hours = zones.setdefault(zone, read_zone_file(folder, zone)[0])
         added = _add(hours, recording, replace=replace)
         files.append(imported)
         known.add(imported.sha256)
@@ -99,10 +102,11 @@ def import_files(
         folder.mkdir(parents=True, exist_ok=True)
         for zone, hours in zones.items():
             release = next(each.release for each in files if each.grid_zone == zone)
-            _write(folder / f"{zone}.csv.gz", zone, hours, SOURCES[release])
+            write_zone_file(folder, zone, hours, source=SOURCES[release])
         note = ImportNote(files=tuple(files))
         text = json.dumps(_NOTE.dump_python(note, mode="json"), indent=1)
-        _replace(folder / NOTE, f"{text}\n".encode())
+        replace_file(folder / ATTRIBUTION, f"{note.attribution}\n".encode())
+        replace_file(folder / NOTE, f"{text}\n".encode())
     return note
 
 
@@ -137,8 +141,8 @@ def _describe(recording: Recording) -> Imported:
         grid_zone=str(recording.grid_zones[0]),
         release=recording.release,
         hours=len(recording.epoch_hours),
-        first_utc=_time(int(first)),
-        last_utc=_time(int(last)),
+        first_utc=time_of(int(first)),
+        last_utc=time_of(int(last)),
     )
 
 
@@ -152,31 +156,20 @@ def _check_release(imported: Imported, files: Iterable[Imported]) -> None:
             )
 
 
-def _stored(folder: Path, zone: str) -> Hours:
-    path = folder / f"{zone}.csv.gz"
-    if not path.exists():
-        return {}
-    recording = read_file(path)
-    return {
-        int(hour): ",".join(cells[2:-1])
-        for hour, cells in zip(recording.epoch_hours, recording.rows, strict=True)
-    }
-
-
 def _add(hours: Hours, recording: Recording, *, replace: bool) -> int:
     """Put a file's hours among those that are known; return how many are new or changed."""
     before, added, own = dict(hours), 0, set[int]()
     for row, hour in enumerate(map(int, recording.epoch_hours)):
         if hour in own:
             raise HistoryFileError(
-                f"{recording.place(row)}: expected each hour once, found {_time(hour)} again;"
+                f"{recording.place(row)}: expected each hour once, found {time_of(hour)} again;"
                 " remove one"
             )
         own.add(hour)
         cells = _cells(recording, row)
         if before.get(hour, cells) != cells and not replace:
             raise HistoryFileError(
-                f"{recording.place(row)}: expected {before[hour]!r} of {_time(hour)}, which was"
+                f"{recording.place(row)}: expected {before[hour]!r} of {time_of(hour)}, which was"
                 f" imported before, found {cells!r}: it was revised. Take the new values with"
                 " --replace, or import into another folder"
             )
@@ -188,25 +181,8 @@ def _add(hours: Hours, recording: Recording, *, replace: bool) -> int:
 def _cells(recording: Recording, row: int) -> str:
     """Return life cycle, direct and estimated, as the plain layout has them."""
     cells, layout = recording.rows[row], recording.layout
-    value = recording.gco2eq_per_kwh[row]
-    lifecycle = "" if value != value else f"{value:g}"  # noqa: PLR0124 - NaN
     direct = "" if layout.direct is None else cells[layout.direct].strip()
     said = "" if layout.estimated is None else cells[layout.estimated].strip().lower()
-    estimated = "1" if said in _YES else "0" if said in _NO else ""
-    return f"{lifecycle},{direct},{estimated}"
-
-
-def _write(path: Path, zone: str, hours: Hours, source: str) -> None:
-    lines = [f"{zone},{_time(hour)},{hours[hour]},{source}" for hour in sorted(hours)]
-    # Without a time in it the same hours give the same bytes.
-    _replace(path, gzip.compress(("\n".join([COLUMNS, *lines]) + "\n").encode(), mtime=0))
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)
-
-
-def _time(epoch_hour: int) -> str:
-    return f"{EPOCH + epoch_hour * HOUR:%Y-%m-%dT%H:%M:%SZ}"
+    estimated = True if said in _YES else False if said in _NO else None
+    value = float(recording.gco2eq_per_kwh[row])
+    return cells_of(value, direct=direct, estimated=estimated)

@@ -51,13 +51,13 @@ def _google(settings: Settings) -> Ports:
         alarm=CloudSchedulerAlarm(
             boundary_job=settings.boundary_job, forecast_job=settings.forecast_job, clock=clock
         ),
-        intensity=_intensity(settings),
+        intensity=intensity_source(settings),
         forecaster=TcnForecaster(),
         clock=clock,
     )
 
 
-def _intensity(settings: Settings) -> IntensitySource:
+def intensity_source(settings: Settings) -> IntensitySource:
     """Return the one source of all grid zones: sources are never mixed."""
     if settings.intensity_source == "generation_mix":
         from functions.adapters.generation_mix import GenerationMix  # noqa: PLC0415 - if wanted

@@ -8,6 +8,7 @@ import pytest
 import typer.main
 
 import forecaster
+import functions.cli
 from forecaster.cli import app
 from functions.adapters.generation_mix import COVERED
 from functions.settings import PREFIX, Settings
@@ -23,7 +24,7 @@ def test_each_command_can_be_given(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its name, options and values are understood, where the folders are there."""
-    for folder in ("history", "model"):
+    for folder in ("history", "live", "model"):
         (tmp_path / folder).mkdir()
     monkeypatch.chdir(tmp_path)
     name, *arguments = shlex.split(line)
@@ -39,9 +40,13 @@ def test_no_command_is_forgotten() -> None:
 
 def test_options_in_the_text_exist() -> None:
     """Also those that no example uses."""
+    commands = {
+        **typer.main.get_group(app).commands,
+        **typer.main.get_group(functions.cli.app).commands,
+    }
     known = {
         option
-        for command in typer.main.get_group(app).commands.values()
+        for command in commands.values()
         for parameter in command.params
         for option in parameter.opts
     }

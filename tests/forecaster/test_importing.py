@@ -10,6 +10,7 @@ from export_files import NEWER, OLDER, export, export_row
 from forecaster.history import HistoryFileError, load_folder
 from forecaster.importing import NOTE, import_files
 from forecaster.series import Basis
+from forecaster.zone_file import ATTRIBUTION
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -29,8 +30,8 @@ def test_what_is_imported_reads_as_the_exports_do(tmp_path: Path, header: str) -
         np.testing.assert_array_equal(imported.gco2eq_per_kwh, direct.gco2eq_per_kwh)
     assert [each.name for each in note.files] == [path.name for path in files]
     assert [each.hours for each in note.files] == [60, 60]
-    assert set(contents(tmp_path / "history")) == {"IT-NO.csv.gz", NOTE}
-    assert "ODbL" in (tmp_path / "history" / NOTE).read_text()
+    assert set(contents(tmp_path / "history")) == {"IT-NO.csv.gz", NOTE, ATTRIBUTION}
+    assert "ODbL" in (tmp_path / "history" / ATTRIBUTION).read_text()
 
 
 def test_importing_again_changes_nothing(tmp_path: Path) -> None:
