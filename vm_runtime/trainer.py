@@ -1,9 +1,10 @@
-"""`IntervalTrainer`: a training that may be stopped and moved at any time, to the same bits.
+"""Trainings that may be stopped and moved at any time, to the same bits.
 
     trainer = IntervalTrainer(model=..., train_dataset=..., loss_fn=..., optimizer=..., ...)
     outcome = trainer.fit()
 
-Inside a job it resumes where the last VM stopped; without one it simply trains.
+Inside a job it resumes where the last VM stopped; without one it simply trains. `Run` does
+the same for a loop of your own.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from vm_runtime.trainer_loop import TrainingLoop
 from vm_runtime.trainer_position import NonFiniteError
 from vm_runtime.trainer_processes import is_follower, train_together
 from vm_runtime.trainer_progress import progress_bar
+from vm_runtime.trainer_run import Run, Stopped
 from vm_runtime.trainer_session import SessionRun
 from vm_runtime.trainer_settings import TrainingSettings
 from vm_runtime.trainer_tasks import task_of
@@ -27,6 +29,8 @@ __all__ = [
     "IntervalTrainer",
     "NonFiniteError",
     "Outcome",
+    "Run",
+    "Stopped",
 ]
 
 

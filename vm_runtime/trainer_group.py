@@ -122,21 +122,24 @@ class Group:
         self.has_begun = True
         if self.size == 1:
             return state
-        file = io.BytesIO()
-        if self.rank == 0:
-            torch.save(state, file)
-        length = torch.tensor(file.getbuffer().nbytes, device=self._fabric.device)
+        data = _bytes_of(state) if self.rank == 0 else b""
+        length = torch.tensor(len(data), device=self._fabric.device)
         distributed.broadcast(length, src=0)
-        content = torch.frombuffer(bytearray(int(length)), dtype=torch.uint8)
-        content[: file.getbuffer().nbytes] = torch.frombuffer(file.getbuffer(), dtype=torch.uint8)
-        content = content.to(self._fabric.device)
+        content = torch.zeros(int(length), dtype=torch.uint8, device=self._fabric.device)
+        if self.rank == 0:
+            content.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
         distributed.broadcast(content, src=0)
         if self.rank == 0:
             return state
-        told: State | None = torch.load(
-            io.BytesIO(content.cpu().numpy().tobytes()), weights_only=True
-        )
+        received = io.BytesIO(content.cpu().numpy().tobytes())
+        told: State | None = torch.load(received, weights_only=True)
         return told
+
+
+def _bytes_of(state: State | None) -> bytes:
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
 
 
 def _accelerator(settings: TrainingSettings) -> str:
@@ -175,7 +178,7 @@ def ordered_sum(_: object, bucket: GradBucket) -> torch.futures.Future[Tensor]:
     total = parts[0].clone()
     for part in parts[1:]:
         total += part
-    distributed.all_gather_into_tensor(received, total)
+    distributed.all_gather(list(parts.unbind()), total)
     buffer.copy_(received[: buffer.numel()])
     devices: list[int | str | torch.device] | None = [buffer.device] if buffer.is_cuda else None
     done: torch.futures.Future[Tensor] = torch.futures.Future(devices=devices)

@@ -38,7 +38,7 @@ def check_module(module: Any, *, validates: bool) -> None:  # noqa: ANN401  a Li
     """
     problems = []
     if not module.automatic_optimization:
-        problems.append("manual optimization: write the loop yourself, with vm_runtime.Run")
+        problems.append("manual optimization: write the loop yourself, with vm_runtime.trainer.Run")
     base = next(kind for kind in type(module).__mro__ if kind.__name__ == "LightningModule")
     for name, advice in _OWN_WAY.items():
         own = getattr(type(module), name, None)
@@ -65,7 +65,7 @@ def optimizer_and_schedule(module: Any) -> tuple[Optimizer, Schedule | None]:  #
         message = (
             "configure_optimizers: expected one optimizer and at most one scheduler, found"
             f" {len(optimizers)} and {len(schedulers)}; for several, write the loop yourself,"
-            " with vm_runtime.Run"
+            " with vm_runtime.trainer.Run"
         )
         raise LightningFeatureError(message)
     return optimizers[0], _schedule(schedulers[0]) if schedulers else None

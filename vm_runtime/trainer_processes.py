@@ -29,10 +29,12 @@ from vm_runtime.trainer_settings import TrainingSettings
 
 _log = logging.getLogger(__name__)
 
-_VARIABLE = "SMARTSCHEDULER_FOLLOWER"
+VARIABLE = "SMARTSCHEDULER_FOLLOWER"
+"""Set in the processes that follow the first one: what they are told, as JSON."""
 _HOST = "127.0.0.1"
 _JOIN_S = 30.0
 _PARENT_LOOK_S = 0.5
+_GONE_S = 3.0
 _WAIT = timedelta(hours=6)
 """How long a process waits for another one: a long validation, a checkpoint, a debugger."""
 
@@ -75,7 +77,7 @@ def train_together(settings: TrainingSettings) -> Iterator[Group]:
 
 def is_follower() -> bool:
     """Whether this process was started by the first one of a group."""
-    return _VARIABLE in os.environ
+    return VARIABLE in os.environ
 
 
 def _lead(settings: TrainingSettings) -> Iterator[Group]:
@@ -86,15 +88,15 @@ def _lead(settings: TrainingSettings) -> Iterator[Group]:
         )
         raise FollowerError(message)
     store = TCPStore(_HOST, 0, settings.devices, is_master=True, wait_for_workers=False)
-    followers = [_start(rank, settings.devices, store.port) for rank in range(1, settings.devices)]
+    followers = [start(rank, settings.devices, store.port) for rank in range(1, settings.devices)]
     try:
         _join(store, 0, settings.devices)
         group = Group(settings, Share(rank=0, size=settings.devices))
         yield group
     except BaseException as error:
-        gone = [f"{f.pid} (exit code {f.poll()})" for f in followers if f.poll() is not None]
+        gone = _gone(followers) if isinstance(error, RuntimeError) else []
         _end(followers, patience_s=0.0)
-        if gone and isinstance(error, RuntimeError):
+        if gone:
             message = (
                 f"expected {settings.devices} processes to train together, found that"
                 f" {', '.join(gone)} ended: see its messages above; the last checkpoint is kept"
@@ -113,7 +115,7 @@ def _join(store: TCPStore, rank: int, size: int) -> None:
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_WAIT)
 
 
-def _start(rank: int, size: int, port: int) -> subprocess.Popen[bytes]:
+def start(rank: int, size: int, port: int) -> subprocess.Popen[bytes]:
     """Run the script again as process `rank`."""
     main = sys.modules["__main__"]
     script, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
@@ -134,9 +136,20 @@ def _start(rank: int, size: int, port: int) -> subprocess.Popen[bytes]:
     }
     return subprocess.Popen(  # noqa: S603  this program itself
         [sys.executable, "-m", "vm_runtime.trainer_processes", *sys.argv[1:]],
-        env={**os.environ, _VARIABLE: json.dumps(order)},
+        env={**os.environ, VARIABLE: json.dumps(order)},
         stdout=subprocess.DEVNULL,  # what the script says is said once
     )
+
+
+def _gone(followers: list[subprocess.Popen[bytes]]) -> list[str]:
+    """Return the processes that ended; one that closes its connections may take a moment."""
+    deadline = time.monotonic() + _GONE_S
+    while time.monotonic() < deadline:
+        gone = [f"{f.pid} (exit code {f.poll()})" for f in followers if f.poll() is not None]
+        if gone:
+            return gone
+        time.sleep(_GONE_S / 20)
+    return []
 
 
 def _end(followers: list[subprocess.Popen[bytes]], *, patience_s: float) -> None:
@@ -150,7 +163,7 @@ def _end(followers: list[subprocess.Popen[bytes]], *, patience_s: float) -> None
 
 
 def _order() -> _Order | None:
-    text = os.environ.get(_VARIABLE)
+    text = os.environ.get(VARIABLE)
     return None if text is None else _Order(**json.loads(text))
 
 
@@ -169,7 +182,7 @@ def main() -> None:
     """Run the script as a follower."""
     order = _order()
     if order is None:
-        sys.exit(f"expected {_VARIABLE} in the environment: this is not for people to start")
+        sys.exit(f"expected {VARIABLE} in the environment: this is not for people to start")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
     _leave_with(order.parent)
