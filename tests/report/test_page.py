@@ -138,7 +138,6 @@ def test_saving_is_told_with_its_sign(grams: float, told: str) -> None:
         compute_zones=("europe-west3-b",),
         finish_at=made.finished_at,
         emissions_gco2eq=grams,
-        energy_kwh=1.0,
     )
     receipt = replace(made, emissions_gco2eq=150.0, baselines=(other,))
     assert saving_text(receipt, other) == told

@@ -90,7 +90,6 @@ def receipts(draw: st.DrawFn) -> Receipt:
         ).map(tuple),
         finish_at=st.none() | times,
         emissions_gco2eq=st.none() | amounts,
-        energy_kwh=st.none() | amounts,
         missing=missing.map(tuple),
         known_until=st.none() | times,
     )

@@ -1,7 +1,8 @@
 """What other ways to do the same work would have emitted, on the carbon that really came.
 
 Each is one way that the job could have gone: it starts at submission, in regions that the job
-allows and that have its machine, with the overheads that the planner counts, on whole minutes.
+allows and that have its machine. It is the planner that says what a way costs, with the actual
+intensities as its forecast: so plan, baselines and oracle count overheads alike.
 """
 
 from collections.abc import Sequence
@@ -82,54 +83,55 @@ def oracle_of(work: Work, actual: Actual, now: datetime) -> Baseline:
     """
     until = work.until
     known_until = min(until, floor_hour(now)) if now < until else None
-    plan = _plan_on(work, actual, known_until or until)
-    missing = _missing_until(work, actual, known_until or until)
+    end = known_until or until
+    plan = _planned(work, actual, regions=work.regions, until=end, deadline=end)
+    missing = _missing_until(work, actual, end)
     if plan is None or _touches(plan, missing):
         return Baseline(
             policy=Policy.ORACLE,
             compute_zones=(),
             finish_at=None,
             emissions_gco2eq=None,
-            energy_kwh=None,
             missing=missing,
             known_until=known_until,
         )
     zones = [interval.compute_zone for interval in plan.intervals]
-    time = sum((each.end - each.start for each in plan.intervals), timedelta())
     return Baseline(
         policy=Policy.ORACLE,
         compute_zones=tuple(z for i, z in enumerate(zones) if i == 0 or z != zones[i - 1]),
         finish_at=plan.intervals[-1].end,
         emissions_gco2eq=plan.expected_gco2eq,
-        energy_kwh=energy_kwh(work.power_w, time),
         missing=missing,
         known_until=known_until,
     )
 
 
-def _plan_on(work: Work, actual: Actual, until: datetime) -> Plan | None:
+def _planned(
+    work: Work, actual: Actual, *, regions: Sequence[str], until: datetime, deadline: datetime
+) -> Plan | None:
+    """Return the plan on the actual hours until `until`, `None` if too few of them are known."""
     job = replace(
         work.job,
         submitted_at=work.begin,
         power_w=work.power_w,
-        allowed_regions=work.regions,
-        deadline=until,
+        allowed_regions=tuple(regions),
+        deadline=deadline,
     )
-    foreseen = _foreseen(work, actual, until)
+    foreseen = _foreseen(work, actual, regions, until)
     try:
         return make_plan(
             job, foreseen, now=work.begin, work_left_h=work.minutes / 60, running_in=None
         )
-    except (PermanentError, TransientError, ValueError):
-        return None  # No place has data yet, or the hours known so far are too few.
+    except (PermanentError, TransientError):
+        return None
 
 
-def _foreseen(work: Work, actual: Actual, until: datetime) -> Forecast:
+def _foreseen(work: Work, actual: Actual, regions: Sequence[str], until: datetime) -> Forecast:
     """Return the actual hours as a forecast without error; an unknown hour as dirty as can be."""
     begin = floor_hour(work.begin)
     hours = [begin + n * HOUR for n in range(max(ceil((until - begin) / HOUR), 1))]
     zones = []
-    for grid_zone in dict.fromkeys(REGIONS[name].grid_zone for name in work.regions):
+    for grid_zone in dict.fromkeys(REGIONS[name].grid_zone for name in regions):
         known = actual.get(grid_zone, {})
         if not any(hour in known for hour in hours):
             continue
@@ -171,15 +173,19 @@ def _touches(plan: Plan, missing: Sequence[MissingHour]) -> bool:
 
 
 def _at_once(work: Work, region: str, actual: Actual) -> Baseline:
-    time = ceil(work.job.start_overhead_s / 60) * MINUTE + work.minutes * MINUTE
-    finish = work.begin + time
-    grams, missing = priced(work.begin, finish, region, work.power_w, actual)
+    """Return running at once in one region, however late: long enough to be done for sure."""
+    long = work.minutes * MINUTE + timedelta(seconds=2 * work.job.start_overhead_s) + HOUR
+    until = max(work.until, work.begin + long)
+    plan = _planned(work, actual, regions=[region], until=until, deadline=until)
+    ways = plan.alternatives if plan else ()
+    way = next((each for each in ways if each.policy is Policy.RUN_NOW_HERE), None)
+    finish = way.finish_at if way else work.begin + long
+    _, missing = priced(work.begin, finish, region, work.power_w, actual)
     return Baseline(
         policy=Policy.RUN_NOW_HERE,
         compute_zones=zones_with_machine(REGIONS[region], work.job.machine_type)[:1],
         finish_at=finish,
-        emissions_gco2eq=None if missing else grams,
-        energy_kwh=energy_kwh(work.power_w, time),
+        emissions_gco2eq=None if missing or way is None else way.emissions_gco2eq,
         missing=missing,
     )
 
@@ -194,7 +200,6 @@ def _best_fixed(at_once: Sequence[Baseline]) -> Baseline:
             policy=Policy.BEST_FIXED_REGION,
             compute_zones=(),
             finish_at=None,
-            energy_kwh=None,
             missing=missing,
         )
     best = min(known, key=lambda each: each.emissions_gco2eq or 0.0)

@@ -156,8 +156,6 @@ class Baseline:
     """When it would have been done; `None`: not known yet."""
     emissions_gco2eq: NonNegative | None
     """Emissions, its own overheads included, g; `None`: not known yet."""
-    energy_kwh: NonNegative | None
-    """Energy, kWh."""
     missing: tuple[MissingHour, ...] = ()
     """Hours that must be published before it is final."""
     known_until: Utc | None = None
