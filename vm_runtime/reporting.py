@@ -129,7 +129,7 @@ def carried_over(last: Progress, fresh: Progress) -> Progress:
 
 
 class Reporter:
-    """A thread that writes the present progress and ledger entry now and then."""
+    """A thread that writes the present progress, ledger entry and metrics now and then."""
 
     def __init__(  # noqa: PLR0913 - what to write, where, how often
         self,
@@ -139,6 +139,7 @@ class Reporter:
         make_progress: Callable[[], Progress | None],
         make_ledger_entry: Callable[[], LedgerEntry],
         on_superseded: Callable[[LeaseLostError], None],
+        write_metrics: Callable[[], None],
         period_s: float,
     ) -> None:
         """Write nothing yet.
@@ -149,11 +150,12 @@ class Reporter:
             make_progress: returns the progress to write, `None` if it must not be written now.
             make_ledger_entry: returns the ledger entry to write.
             on_superseded: called if a VM of a higher incarnation reports.
+            write_metrics: writes the metrics if it is time to.
             period_s: real seconds between two writes.
         """
         self._store, self._file = store, progress_file
         self._make_progress, self._make_ledger_entry = make_progress, make_ledger_entry
-        self._on_superseded = on_superseded
+        self._on_superseded, self._write_metrics = on_superseded, write_metrics
         self._period_s = period_s
         self._writing = threading.Lock()
         self._wake, self._closing = threading.Event(), threading.Event()
@@ -181,11 +183,14 @@ class Reporter:
         _log.error("the last progress or ledger entry could not be written")
 
     def write_now(self) -> bool:
-        """Write both; returns whether all went well. What failed was logged."""
+        """Write all; returns whether all went well. What failed was logged."""
         with self._writing:
             # The ledger first: it belongs to this incarnation alone, whoever trains by now.
-            went_well = self._try(self._write_ledger)
-            return self._try(self._write_progress) and went_well
+            results = [
+                self._try(write)
+                for write in (self._write_ledger, self._write_metrics, self._write_progress)
+            ]
+            return all(results)
 
     def _run(self) -> None:
         while not self._closing.is_set():

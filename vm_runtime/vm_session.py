@@ -17,6 +17,8 @@ from vm_runtime.contract.progress import Progress, RunState
 from vm_runtime.energy import EnergyCounter, Meter
 from vm_runtime.json_log import note_step
 from vm_runtime.lease import LeaseKeeper
+from vm_runtime.metrics_file import MetricsFile, write_when_held
+from vm_runtime.pace import Pace
 from vm_runtime.reporting import ProgressFile, Reporter, carried_over
 from vm_runtime.session import LeaseLostError, StopReason
 from vm_runtime.stop import NOTICE_S, StopFlag
@@ -26,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 REPORT_PERIOD_S = 15.0
 """Seconds on the deployment's clock between two reports."""
+METRICS_PERIOD_S = 60.0
+"""Seconds on the deployment's clock between two writes of the metrics, which are longer."""
 
 _FASTEST_REPORT_S = 0.2
 _SLOWEST_POLL_S = 2.0
@@ -95,12 +99,16 @@ class VmSession:
         self._first_step = self._last_step = self._committed_step = 0
         self._file = ProgressFile(store, job.job_id)
         self._progress = _first_report(None, job, place)
+        self._metrics = MetricsFile(store, job.job_id, place.incarnation)
+        self._pace = Pace()
+        self._metrics_at: datetime | None = None
         self._reporter = Reporter(
             store=store,
             progress_file=self._file,
             make_progress=self._present_progress,
             make_ledger_entry=self._present_ledger_entry,
             on_superseded=self._on_superseded,
+            write_metrics=self._write_metrics,
             period_s=max(clock.wait_s(REPORT_PERIOD_S), _FASTEST_REPORT_S),
         )
 
@@ -189,6 +197,7 @@ class VmSession:
         self._lease.start_renewing()
         self._has_lease = True
         self._note_committed()
+        self._metrics.resume(self._committed_step)
         self._set_state(RunState.TRAINING, SegmentKind.LOAD)
         _log.info("lease taken, training from step %d", self._committed_step)
         return None
@@ -246,6 +255,11 @@ class VmSession:
     ) -> None:
         """Tell how far training is; written in the background; see the Protocol."""
         note_step(steps_done)
+        # The documents refuse NaN; a diverging metric is no reason to stop training.
+        metrics = {name: value for name, value in metrics.items() if isfinite(value)}
+        now = self._clock.now()
+        self._metrics.note(steps_done, metrics, now)
+        seconds_per_step = self._pace.note(steps_done, now) or _usable(seconds_per_step)
         with self._guard:
             self._last_step = steps_done
             committed_more = committed_step > self._committed_step
@@ -254,9 +268,8 @@ class VmSession:
                 self._progress,
                 steps_done=steps_done,
                 steps_total=steps_total,
-                seconds_per_step=_usable(seconds_per_step) or self._progress.seconds_per_step,
-                # The documents refuse NaN; a diverging metric is no reason to stop training.
-                metrics={name: value for name, value in metrics.items() if isfinite(value)},
+                seconds_per_step=seconds_per_step or self._progress.seconds_per_step,
+                metrics=metrics,
                 failures_in_a_row=0 if committed_more else self._progress.failures_in_a_row,
             )
 
@@ -329,6 +342,23 @@ class VmSession:
         except BlobNotFoundError:
             step = 0
         self._first_step = self._last_step = self._committed_step = step
+
+    def save_metrics(self) -> None:
+        """Write the metrics of all steps that were reported, if the lease is surely held.
+
+        Called before a checkpoint is committed: after a crash the next VM goes on from it, so
+        what came before it would be in no file.
+
+        Raises:
+            StorageError: the bucket did not answer.
+        """
+        write_when_held(self._metrics, is_held=self._lease.held_surely(self._clock.now()))
+        self._metrics_at = self._clock.now()
+
+    def _write_metrics(self) -> None:
+        at, now = self._metrics_at, self._clock.now()
+        if self._ended or at is None or not 0 <= (now - at).total_seconds() < METRICS_PERIOD_S:
+            self.save_metrics()
 
     def _present_progress(self) -> Progress | None:
         """Return the progress to write, `None` while it is another VM's to write.

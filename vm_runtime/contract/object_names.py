@@ -40,6 +40,11 @@ def progress(job_id: str) -> str:
     return f"{job_folder(job_id)}progress.json"
 
 
+def metrics(job_id: str) -> str:
+    """Return the name of the curve of the training's metrics, a CSV file."""
+    return f"{job_folder(job_id)}metrics.csv"
+
+
 def environment_folder(job_id: str) -> str:
     """Return the prefix of what a VM of the job installed, for its next VMs.
 
