@@ -53,6 +53,7 @@ class CheckpointWriter:
         *,
         describe: Callable[[State], str],
         check_lease: Callable[[], object],
+        before_commit: Callable[[], object] = lambda: None,
         in_background: bool = True,
     ) -> None:
         """Write nothing yet.
@@ -63,8 +64,10 @@ class CheckpointWriter:
                 not be saved; called in the background.
             check_lease: raises `LeaseLostError` unless the lease is surely held; called in
                 the background, between any two pieces of a write.
+            before_commit: called before each write, in its thread.
             in_background: whether training goes on meanwhile.
         """
+        self._before_commit = before_commit
         self._checkpoints = checkpoints
         self._describe = describe
         self._check_lease = check_lease
@@ -215,6 +218,7 @@ class CheckpointWriter:
             self._check_lease()
 
         try:
+            self._before_commit()
             write.latest = self._checkpoints.commit(
                 write.step,
                 {PAYLOAD: lambda stream: torch.save(state, stream)},

@@ -108,6 +108,13 @@ class Session(Protocol):
         """
         ...
 
+    def save_metrics(self) -> None:
+        """Let all metrics that were reported outlive this VM; called before a commit.
+
+        Never fails: a checkpoint must not be lost for a curve.
+        """
+        ...
+
     def end(self, *, finished: bool, stopped_because: StopReason | None) -> None:
         """Write the last progress and ledger entry, then release the lease.
 

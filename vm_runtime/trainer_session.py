@@ -108,6 +108,7 @@ class SessionRun:
             self._checkpoints,
             describe=self._digest_of_sound_weights,
             check_lease=session.check_lease,
+            before_commit=session.save_metrics,
             in_background=in_background,
         )
         self._cadence = first_cadence(checkpoint_every_s)

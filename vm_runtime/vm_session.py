@@ -108,7 +108,7 @@ class VmSession:
             make_progress=self._present_progress,
             make_ledger_entry=self._present_ledger_entry,
             on_superseded=self._on_superseded,
-            write_metrics=self._write_metrics,
+            write_metrics=self._write_metrics_if_due,
             period_s=max(clock.wait_s(REPORT_PERIOD_S), _FASTEST_REPORT_S),
         )
 
@@ -348,17 +348,20 @@ class VmSession:
 
         Called before a checkpoint is committed: after a crash the next VM goes on from it, so
         what came before it would be in no file.
-
-        Raises:
-            StorageError: the bucket did not answer.
         """
-        write_when_held(self._metrics, is_held=self._lease.held_surely(self._clock.now()))
-        self._metrics_at = self._clock.now()
+        try:
+            self._write_metrics()
+        except StorageError as error:
+            _log.warning("metrics not written, trying again: %s", error)
 
-    def _write_metrics(self) -> None:
+    def _write_metrics_if_due(self) -> None:
         at, now = self._metrics_at, self._clock.now()
         if self._ended or at is None or not 0 <= (now - at).total_seconds() < METRICS_PERIOD_S:
-            self.save_metrics()
+            self._write_metrics()
+
+    def _write_metrics(self) -> None:
+        write_when_held(self._metrics, is_held=self._lease.held_surely(self._clock.now()))
+        self._metrics_at = self._clock.now()
 
     def _present_progress(self) -> Progress | None:
         """Return the progress to write, `None` while it is another VM's to write.

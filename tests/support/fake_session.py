@@ -96,6 +96,9 @@ class FakeSession:
         """Note it."""
         self.reports.append(facts)
 
+    def save_metrics(self) -> None:
+        """Keep no metrics."""
+
     def end(self, *, finished: bool, stopped_because: StopReason | None) -> None:
         """Note it."""
         self.calls.append(f"end finished={finished} because={stopped_because}")

@@ -9,10 +9,15 @@ from hypothesis import strategies as st
 from manual_clock import START
 from memory_blobs import MemoryBlobStore
 from session_parts import OutageStore, Parts
+from tiny_training import Average, tiny_trainer
 
 from vm_runtime.contract import object_names
+from vm_runtime.contract.checkpoint import Latest
+from vm_runtime.contract.codec import decode, encode
 from vm_runtime.metrics_file import COLUMNS, POINTS, MetricsFile, write_when_held
+from vm_runtime.session import enter_session
 from vm_runtime.storage.port import BlobStore, PreconditionFailedError
+from vm_runtime.trainer import Callback
 
 JOB = "a"
 NAME = object_names.metrics(JOB)
@@ -86,6 +91,20 @@ def test_a_step_that_goes_back_within_a_run_is_done_again() -> None:
     train(later, 13, 25)
     later.write()
     assert rows_of(store) == straight(25)
+
+
+def test_what_was_lost_does_not_wait_for_the_same_step_to_vanish() -> None:
+    """A loop that reports now and then only: steps of a dead VM do not stand among its own."""
+    store = MemoryBlobStore()
+    file = MetricsFile(store, JOB, 1)
+    train(file, 1, 20)
+    file.write()
+    later = MetricsFile(store, JOB, 2)
+    later.resume(10)
+    later.note(25, loss_of(25), START)
+    later.write()
+    steps = [step for step, name, _ in rows_of(store) if name == "loss"]
+    assert steps == [*range(1, 11), 25]
 
 
 def test_a_long_curve_is_thinned_alike_by_all() -> None:
@@ -184,7 +203,91 @@ def test_a_session_writes_the_metrics_of_its_job() -> None:
     parts.report(2, 2)
     parts.session.end(finished=True, stopped_because=None)
     assert rows_of(parts.store) == [(1, "loss", 0.5)]
+    successor = Parts(parts.store, incarnation=2)
+    latest = Latest(
+        checkpoint_id="0000000002-000001",
+        step=2,
+        incarnation=1,
+        updated_at=parts.session.clock.now(),
+        finished=False,
+    )
+    parts.store.write(object_names.latest(JOB), encode(latest))
+    successor.session.start()
+    successor.session.begin()
+    successor.session.report(
+        steps_done=3, steps_total=3, seconds_per_step=None, metrics={"loss": 0.25}, committed_step=3
+    )
+    successor.session.end(finished=True, stopped_because=None)
+    assert rows_of(parts.store) == [(1, "loss", 0.5), (3, "loss", 0.25)]
     parts.store.delete(NAME)
     assert not parts.lease.held_surely(parts.session.clock.now())
     parts.session.save_metrics()
     assert not parts.store.list(NAME)
+
+
+class Bomb(Callback):
+    """Breaks the training after a step."""
+
+    def __init__(self, step: int | None) -> None:
+        """Take the step, `None`: never."""
+        self.step = step
+
+    def on_step_end(self, step: int) -> None:
+        """Break."""
+        if step == self.step:
+            raise RuntimeError("out of luck")
+
+
+def train_for_real(store: OutageStore, incarnation: int, *, breaks_at: int | None) -> None:
+    """Train in a session of its own; a break is reported as `run_script` does."""
+    parts = Parts(store, incarnation=incarnation)
+    parts.session.start()
+    enter_session(parts.session)
+    try:
+        tiny_trainer(callbacks=[Average(), Bomb(breaks_at)]).fit()
+    except RuntimeError as error:
+        parts.session.fail(str(error))
+    finally:
+        enter_session(None)
+
+
+def test_a_training_that_crashed_between_checkpoints_has_the_curve_of_a_straight_one() -> None:
+    """With the real trainer: the steps after its last checkpoint are done again, and stand once."""
+    whole, broken = OutageStore(), OutageStore()
+    train_for_real(whole, 1, breaks_at=None)
+    train_for_real(broken, 1, breaks_at=6)
+    assert [step for step, name, _ in rows_of(broken) if name == "loss"][-1] >= 5
+    train_for_real(broken, 2, breaks_at=None)
+    assert rows_of(broken) == rows_of(whole)
+    data = broken.read(NAME).data.decode()
+    incarnations = [row["incarnation"] for row in csv.DictReader(io.StringIO(data))]
+    assert incarnations == sorted(incarnations)
+    assert set(incarnations) == {"1", "2"}
+    steps = [step for step, name, _ in rows_of(broken) if name == "loss"]
+    assert steps == [*range(1, 9)]
+
+
+class Witness(OutageStore):
+    """Notes how far the curve reached whenever a checkpoint became the latest one."""
+
+    def __init__(self) -> None:
+        """Have seen nothing."""
+        super().__init__()
+        self.seen: list[tuple[int, int]] = []
+
+    def write(self, name: str, data: bytes, *, if_generation: int | None = None) -> int:
+        """Write, and look at LATEST."""
+        if name == object_names.latest(JOB):
+            curve = [step for step, *_ in rows_of(self)] if self.list(NAME) else [0]
+            self.seen.append((decode(Latest, data, name=name).step, max(curve, default=0)))
+        return super().write(name, data, if_generation=if_generation)
+
+
+def test_the_curve_is_safe_before_the_checkpoint_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A VM that dies right after a commit leaves no gap: the next one goes on behind it."""
+    monkeypatch.setattr("vm_runtime.vm_session.METRICS_PERIOD_S", 1e12)
+    store = Witness()
+    train_for_real(store, 1, breaks_at=None)
+    commits = [(step, reached) for step, reached in store.seen if step]
+    assert len(commits) >= 2
+    assert all(reached >= step for step, reached in commits)
