@@ -44,9 +44,7 @@ def _google(settings: Settings) -> Ports:
     clock = SystemClock()
     return Ports(
         store=open_store(settings.bucket),
-        fleet=ComputeEngineFleet(
-            project=settings.project, source_instance_template=settings.instance_template
-        ),
+        fleet=ComputeEngineFleet(project=settings.project, instance_templates=settings.templates),
         publisher=PubSubPublisher(project=settings.project, topic=settings.topic),
         alarm=CloudSchedulerAlarm(
             boundary_job=settings.boundary_job, forecast_job=settings.forecast_job, clock=clock

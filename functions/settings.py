@@ -17,7 +17,8 @@ PREFIX = "SMARTSCHEDULER_"
 
 _SCHEDULER_JOB = r"^(projects/[^/]+/locations/[^/]+/jobs/[^/]+)?$"
 
-_NEEDED_ON_GOOGLE = ("project", "location", "instance_template", "boundary_job", "forecast_job")
+_TEMPLATE = "[a-z][-a-z0-9]*=[^,=? ]+"
+_NEEDED_ON_GOOGLE = ("project", "location", "instance_templates", "boundary_job", "forecast_job")
 _KEY = "electricity_maps_key"
 """The one secret: the other functions have no right to it and no use for it."""
 _URL = r"^(https://|http://127\.0\.0\.1:)[^@\s?#]+$"
@@ -37,8 +38,9 @@ class Settings:
     """Region of functions and Cloud Scheduler; needed if `cloud` is `google`."""
     topic: str = "interval-plan"
     """Pub/Sub topic."""
-    instance_template: str = ""
-    """Instance template that all VMs are made from; needed if `cloud` is `google`."""
+    instance_templates: str = Field(default="", pattern=rf"^({_TEMPLATE}(,{_TEMPLATE})*)?$")
+    """Instance templates by name, `default=projects/P/global/instanceTemplates/T,gpu=...`; needed
+    if `cloud` is `google`. A job that names none takes `default`."""
     boundary_job: str = Field(default="", pattern=_SCHEDULER_JOB)
     """Cloud Scheduler job that wakes all functions; needed if `cloud` is `google`."""
     forecast_job: str = Field(default="", pattern=_SCHEDULER_JOB)
@@ -60,6 +62,12 @@ class Settings:
     """Embedded cloud: folder with recorded intensity; empty: simulated."""
     seed: int = 0
     """Embedded cloud: seed of the simulated intensity."""
+
+    @property
+    def templates(self) -> dict[str, str]:
+        """URLs of the instance templates by name."""
+        pairs = (each.partition("=") for each in self.instance_templates.split(",") if each)
+        return {name: url for name, _, url in pairs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

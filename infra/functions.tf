@@ -6,7 +6,7 @@ locals {
     SMARTSCHEDULER_BUCKET                          = google_storage_bucket.this.url
     SMARTSCHEDULER_FORCE_STOP_AFTER_S              = tostring(var.timing.force_stop_after_s)
     SMARTSCHEDULER_FORECAST_JOB                    = "projects/${var.project}/locations/${var.location}/jobs/${local._forecast_job}"
-    SMARTSCHEDULER_INSTANCE_TEMPLATE               = google_compute_instance_template.vm.id
+    SMARTSCHEDULER_INSTANCE_TEMPLATES              = join(",", [for name, each in google_compute_instance_template.vm : "${name}=${each.id}"])
     SMARTSCHEDULER_INTENSITY_SOURCE                = var.intensity_source
     SMARTSCHEDULER_LEASE_TTL_S                     = tostring(var.timing.lease_ttl_s)
     SMARTSCHEDULER_LOCATION                        = var.location

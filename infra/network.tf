@@ -38,7 +38,7 @@ resource "google_compute_firewall" "no_ingress" {
 
 # The way out for VMs without an address of their own; costs nothing while no VM runs.
 resource "google_compute_router" "this" {
-  for_each = var.vm.external_ip ? [] : local.training_regions
+  for_each = alltrue([for each in var.vms : each.external_ip]) ? [] : local.training_regions
 
   name    = var.prefix
   region  = each.value

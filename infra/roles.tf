@@ -4,7 +4,7 @@ locals {
   _permissions = jsondecode(file("${path.module}/permissions.json"))
 
   # A VM with an address of its own needs one right more where it is made.
-  _external_ip = var.vm.external_ip ? ["compute.subnetworks.useExternalIp"] : []
+  _external_ip = anytrue([for each in var.vms : each.external_ip]) ? ["compute.subnetworks.useExternalIp"] : []
 
   # Names in conditions.
   _objects = "projects/_/buckets/${google_storage_bucket.this.name}/objects"

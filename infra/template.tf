@@ -1,10 +1,12 @@
-# What every VM is made from. A job adds its machine type, zone, labels, metadata and time
-# limit. Immutable, so a change makes a new one; VMs that run keep the old.
+# What VMs are made from: a job names one (or takes `default`) and adds its machine type, zone,
+# labels, metadata and time limit. Immutable, so a change makes new ones; VMs that run keep theirs.
 resource "google_compute_instance_template" "vm" {
   #checkov:skip=CKV_GCP_40:An address is given only with vm.external_ip, which is off by default
-  name_prefix  = "${var.prefix}-"
+  for_each = var.vms
+
+  name_prefix  = "${var.prefix}-${each.key}-"
   description  = "VMs of SmartScheduler."
-  machine_type = var.vm.machine_type
+  machine_type = each.value.machine_type
 
   can_ip_forward = false
 
@@ -23,10 +25,10 @@ resource "google_compute_instance_template" "vm" {
   disk {
     auto_delete  = true
     boot         = true
-    disk_size_gb = var.vm.disk_gb
-    disk_type    = var.vm.disk_type
+    disk_size_gb = each.value.disk_gb
+    disk_type    = each.value.disk_type
     mode         = "READ_WRITE"
-    source_image = var.vm.image
+    source_image = each.value.image
     type         = "PERSISTENT"
   }
 
@@ -35,7 +37,7 @@ resource "google_compute_instance_template" "vm" {
     subnetwork = google_compute_subnetwork.this[local._template_region].id
 
     dynamic "access_config" {
-      for_each = var.vm.external_ip ? ["ephemeral"] : []
+      for_each = each.value.external_ip ? ["ephemeral"] : []
       content {
         network_tier = "STANDARD"
       }
@@ -43,7 +45,7 @@ resource "google_compute_instance_template" "vm" {
   }
 
   dynamic "guest_accelerator" {
-    for_each = var.vm.accelerator == null ? [] : [var.vm.accelerator]
+    for_each = each.value.accelerator == null ? [] : [each.value.accelerator]
     content {
       type  = guest_accelerator.value.type
       count = guest_accelerator.value.count
@@ -54,12 +56,12 @@ resource "google_compute_instance_template" "vm" {
     # A restart by Compute Engine would be outside the plan.
     automatic_restart           = false
     instance_termination_action = "STOP"
-    on_host_maintenance         = var.vm.spot || var.vm.accelerator != null || local._family_has_gpu ? "TERMINATE" : "MIGRATE"
-    preemptible                 = var.vm.spot
-    provisioning_model          = var.vm.spot ? "SPOT" : "STANDARD"
+    on_host_maintenance         = each.value.spot || each.value.accelerator != null || contains(local._gpu_families, split("-", each.value.machine_type)[0]) ? "TERMINATE" : "MIGRATE"
+    preemptible                 = each.value.spot
+    provisioning_model          = each.value.spot ? "SPOT" : "STANDARD"
 
     max_run_duration {
-      seconds = var.vm.max_run_h * 3600
+      seconds = each.value.max_run_h * 3600
     }
   }
 
@@ -81,7 +83,7 @@ resource "google_compute_instance_template" "vm" {
 
 locals {
   # A GPU that belongs to the machine cannot be migrated either.
-  _family_has_gpu = contains(["a2", "a3", "a4", "g2"], split("-", var.vm.machine_type)[0])
+  _gpu_families = ["a2", "a3", "a4", "g2"]
 
   _template_region = sort(local.training_regions)[0]
 }

@@ -163,9 +163,9 @@ variable "training_regions" {
   }
 }
 
-variable "vm" {
-  description = "What all VMs have in common; a job names its own machine type."
-  type = object({
+variable "vms" {
+  description = "Instance templates by name; a job that names none takes `default`. A job names its own machine type; the one here decides what is checked at plan time."
+  type = map(object({
     accelerator = optional(object({
       type  = string
       count = optional(number, 1)
@@ -176,26 +176,39 @@ variable "vm" {
     image        = optional(string, "debian-cloud/debian-12")
     machine_type = optional(string, "e2-standard-8")
     max_run_h    = optional(number, 336)
+    regions      = optional(set(string))
     spot         = optional(bool, false)
-  })
-  default  = {}
+  }))
+  default  = { default = {} }
   nullable = false
 
   validation {
-    condition = alltrue([
-      for each in coalesce(var.training_regions, keys(local.machine_families)) :
-      contains(lookup(local.machine_families, each, []), split("-", var.vm.machine_type)[0])
-    ])
-    error_message = "vm: machine_type ${var.vm.machine_type} is not in all training_regions; expected training_regions among ${join(", ", [for each, families in local.machine_families : each if contains(families, split("-", var.vm.machine_type)[0])])}."
+    condition     = contains(keys(var.vms), "default")
+    error_message = "vms: expected one named default, for jobs that name none."
   }
 
   validation {
-    condition     = var.vm.max_run_h >= 1 && var.vm.max_run_h <= 2880
-    error_message = "vm: expected max_run_h of 1 to 2880 (120 days, Compute Engine's limit)."
+    condition     = alltrue([for name in keys(var.vms) : can(regex("^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$", name))])
+    error_message = "vms: expected names of at most 20 lower-case letters, digits and dashes, a letter first."
   }
 
   validation {
-    condition     = var.vm.disk_gb >= 10 && var.vm.disk_gb <= 65536
-    error_message = "vm: expected disk_gb of 10 to 65536."
+    condition = alltrue(flatten([
+      for vm in var.vms : [
+        for region in coalesce(vm.regions, var.training_regions, keys(local.machine_families)) :
+        contains(lookup(local.machine_families, region, []), split("-", vm.machine_type)[0])
+      ]
+    ]))
+    error_message = "vms: a machine_type is not in all of its regions (or all training_regions if it names none): ${join("; ", [for name, vm in var.vms : "${name}: ${vm.machine_type} is in ${join(", ", [for region, families in local.machine_families : region if contains(families, split("-", vm.machine_type)[0])])}"])}."
+  }
+
+  validation {
+    condition     = alltrue([for vm in var.vms : vm.max_run_h >= 1 && vm.max_run_h <= 2880])
+    error_message = "vms: expected max_run_h of 1 to 2880 (120 days, Compute Engine's limit)."
+  }
+
+  validation {
+    condition     = alltrue([for vm in var.vms : vm.disk_gb >= 10 && vm.disk_gb <= 65536])
+    error_message = "vms: expected disk_gb of 10 to 65536."
   }
 }

@@ -1,9 +1,8 @@
 """The fleet on Google Compute Engine; `google-cloud-compute` is loaded when first called."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -42,7 +41,7 @@ _METADATA_TRIES = 5
 class ComputeEngineFleet:
     """`VmFleet` on Compute Engine.
 
-    VMs are made from one global instance template, in whatever compute zone is asked for.
+    VMs are made from global instance templates, in whatever compute zone is asked for.
     Only VMs with the label `managed-by=smartscheduler` are listed, and so only these touched.
     """
 
@@ -50,7 +49,7 @@ class ComputeEngineFleet:
         self,
         *,
         project: str,
-        source_instance_template: str,
+        instance_templates: Mapping[str, str],
         endpoint: str = "",
         credentials: "Credentials | None" = None,
         patience: Patience | None = None,
@@ -59,16 +58,17 @@ class ComputeEngineFleet:
 
         Args:
             project: Google Cloud project of the VMs.
-            source_instance_template: URL of the template, global, full or from `projects/` on.
+            instance_templates: URLs by name, of global ones, full or from `projects/` on.
             endpoint: address of another server, for tests; empty: Google's.
             credentials: `None`: application default credentials.
             patience: limits of each call; `None`: those of `Patience`.
 
         Raises:
-            InvalidInputError: the template's URL is none.
+            InvalidInputError: a template's URL is none.
         """
         self._project = project
-        self._template = template_name(source_instance_template)
+        self._templates = {name: template_name(url) for name, url in instance_templates.items()}
+        self._said: dict[str, compute_v1.InstanceProperties] = {}
         self._calls = ComputeCalls(
             endpoint=endpoint, credentials=credentials, patience=patience or Patience()
         )
@@ -116,10 +116,11 @@ class ComputeEngineFleet:
         Raises:
             UnavailableError: no answer; it may have worked.
             PermissionDeniedError: a right is missing.
-            InvalidInputError: the template does not exist.
+            InvalidInputError: the template does not exist, or no template has that name.
         """
         doing = f"create VM {spec.name} in {spec.compute_zone}"
-        template = self._properties
+        template = self._template_of(spec)
+        instance = instance_of(spec, self._properties(template))
         try:
             operation = self._calls.call(
                 lambda: self._calls.instances.insert_unary,
@@ -127,8 +128,8 @@ class ComputeEngineFleet:
                     "project": self._project,
                     "zone": spec.compute_zone,
                     "request_id": _uuid(request_id),
-                    "source_instance_template": self._template,
-                    "instance_resource": instance_of(spec, template),
+                    "source_instance_template": template,
+                    "instance_resource": instance,
                 },
                 doing=doing,
                 right="compute.instances.create and those listed at ComputeEngineFleet.insert",
@@ -237,10 +238,21 @@ class ComputeEngineFleet:
         """Close the connections."""
         self._calls.close()
 
-    @cached_property
-    def _properties(self) -> "compute_v1.InstanceProperties":
-        """What the template says; a template never changes, so once per process is enough."""
-        return read_template(self._calls, self._template)
+    def _template_of(self, spec: VmSpec) -> str:
+        template = self._templates.get(spec.template)
+        if template is None:
+            raise InvalidInputError(
+                f"VM {spec.name}: expected one of the instance templates"
+                f" {', '.join(self._templates) or '(none)'}, found {spec.template!r} in the job."
+                " Mend the job's template, or add it to the deployment (Terraform: vms)."
+            )
+        return template
+
+    def _properties(self, template: str) -> "compute_v1.InstanceProperties":
+        """What a template says; it never changes, so once per process is enough."""
+        if template not in self._said:
+            self._said[template] = read_template(self._calls, template)
+        return self._said[template]
 
     def _metadata(self, vm: Vm) -> "compute_v1.Metadata | None":
         try:

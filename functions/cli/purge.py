@@ -9,9 +9,6 @@ from rich.table import Table
 from functions.errors import UnavailableError
 from functions.ports import VmFleet
 
-_NO_TEMPLATE = "projects/none/global/instanceTemplates/none"
-"""Deleting needs no template, but the adapter wants a name."""
-
 
 def purge(
     project: Annotated[
@@ -33,7 +30,7 @@ def purge(
 def _fleet(project: str) -> VmFleet:
     from functions.adapters.compute_engine import ComputeEngineFleet  # noqa: PLC0415 - slow import
 
-    return ComputeEngineFleet(project=project, source_instance_template=_NO_TEMPLATE)
+    return ComputeEngineFleet(project=project, instance_templates={})
 
 
 def delete_all(fleet: VmFleet, project: str, *, yes: bool) -> None:

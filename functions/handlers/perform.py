@@ -201,6 +201,7 @@ def _spec(ports: Ports, seen: Observation, target: Target) -> VmSpec:
             Attribute.SHUTDOWN_GRACE_S: str(seen.timing.shutdown_grace_s),
         },
         max_run_duration_s=ceil(longest.total_seconds()),
+        template=seen.job.template,
     )
 
 

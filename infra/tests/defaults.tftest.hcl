@@ -35,17 +35,17 @@ run "one_input_is_enough" {
   }
 
   assert {
-    condition     = length(google_compute_instance_template.vm.network_interface[0].access_config) == 0
+    condition     = length(google_compute_instance_template.vm["default"].network_interface[0].access_config) == 0
     error_message = "VMs have no public address."
   }
 
   assert {
-    condition     = google_compute_instance_template.vm.scheduling[0].provisioning_model == "STANDARD" && google_compute_instance_template.vm.scheduling[0].max_run_duration[0].seconds == 336 * 3600
+    condition     = google_compute_instance_template.vm["default"].scheduling[0].provisioning_model == "STANDARD" && google_compute_instance_template.vm["default"].scheduling[0].max_run_duration[0].seconds == 336 * 3600
     error_message = "VMs are standard ones that Compute Engine stops after max_run_h."
   }
 
   assert {
-    condition     = google_compute_instance_template.vm.metadata["block-project-ssh-keys"] == "true" && one(google_compute_firewall.no_ingress.deny).protocol == "all"
+    condition     = google_compute_instance_template.vm["default"].metadata["block-project-ssh-keys"] == "true" && one(google_compute_firewall.no_ingress.deny).protocol == "all"
     error_message = "Nobody reaches a VM."
   }
 
@@ -85,16 +85,16 @@ run "gpu_on_spot" {
 
   variables {
     training_regions = ["europe-west1", "europe-west4"]
-    vm = {
+    vms = { default = {
       disk_gb      = 200
       image        = "deeplearning-platform-release/common-cu129-ubuntu-2404-nvidia-580"
       machine_type = "g2-standard-8"
       spot         = true
-    }
+    } }
   }
 
   assert {
-    condition     = google_compute_instance_template.vm.scheduling[0].on_host_maintenance == "TERMINATE" && google_compute_instance_template.vm.scheduling[0].preemptible
+    condition     = google_compute_instance_template.vm["default"].scheduling[0].on_host_maintenance == "TERMINATE" && google_compute_instance_template.vm["default"].scheduling[0].preemptible
     error_message = "A VM with a GPU cannot be migrated, and Spot is preemptible."
   }
 
@@ -109,14 +109,14 @@ run "attached_accelerator" {
 
   variables {
     training_regions = ["europe-west4"]
-    vm = {
+    vms = { default = {
       accelerator  = { type = "nvidia-tesla-t4" }
       machine_type = "n1-standard-8"
-    }
+    } }
   }
 
   assert {
-    condition     = one(google_compute_instance_template.vm.guest_accelerator).count == 1 && google_compute_instance_template.vm.scheduling[0].on_host_maintenance == "TERMINATE"
+    condition     = one(google_compute_instance_template.vm["default"].guest_accelerator).count == 1 && google_compute_instance_template.vm["default"].scheduling[0].on_host_maintenance == "TERMINATE"
     error_message = "The accelerator is attached, and the VM is not migrated."
   }
 }
@@ -125,11 +125,11 @@ run "own_addresses" {
   command = plan
 
   variables {
-    vm = { external_ip = true }
+    vms = { default = { external_ip = true } }
   }
 
   assert {
-    condition     = length(google_compute_router_nat.this) == 0 && length(google_compute_instance_template.vm.network_interface[0].access_config) == 1
+    condition     = length(google_compute_router_nat.this) == 0 && length(google_compute_instance_template.vm["default"].network_interface[0].access_config) == 1
     error_message = "With addresses of their own VMs need no NAT."
   }
 
@@ -169,5 +169,30 @@ run "budget_and_addresses" {
   assert {
     condition     = length(google_billing_budget.this) == 1 && length(google_monitoring_notification_channel.email) == 1
     error_message = "Both are made."
+  }
+}
+
+run "two_templates" {
+  command = plan
+
+  variables {
+    vms = {
+      default = { spot = true }
+      gpu = {
+        image        = "deeplearning-platform-release/common-cu129-ubuntu-2404-nvidia-580"
+        machine_type = "g2-standard-8"
+        regions      = ["europe-west1", "europe-west4"]
+      }
+    }
+  }
+
+  assert {
+    condition     = google_compute_instance_template.vm["default"].scheduling[0].provisioning_model == "SPOT" && google_compute_instance_template.vm["gpu"].scheduling[0].provisioning_model == "STANDARD"
+    error_message = "Each template is as it was asked for."
+  }
+
+  assert {
+    condition     = google_compute_instance_template.vm["gpu"].scheduling[0].on_host_maintenance == "TERMINATE" && google_compute_instance_template.vm["default"].disk[0].source_image == "debian-cloud/debian-12"
+    error_message = "Each template is as it was asked for."
   }
 }

@@ -41,10 +41,10 @@ run "machine_that_a_region_lacks" {
 
   variables {
     training_regions = ["europe-west4", "europe-southwest1"]
-    vm               = { machine_type = "g2-standard-8" }
+    vms              = { default = { machine_type = "g2-standard-8" } }
   }
 
-  expect_failures = [var.vm]
+  expect_failures = [var.vms]
 }
 
 run "retention_shorter_than_a_deadline" {
@@ -95,4 +95,14 @@ run "no_address" {
   }
 
   expect_failures = [var.alert_emails]
+}
+
+run "no_default_template" {
+  command = plan
+
+  variables {
+    vms = { gpu = { machine_type = "n1-standard-8" } }
+  }
+
+  expect_failures = [var.vms]
 }

@@ -39,7 +39,7 @@ def test_import_is_cheap() -> None:
     """Importing and building the adapter loads nothing of Google's libraries."""
     program = (
         "import sys; from functions.adapters.compute_engine import ComputeEngineFleet as F\n"
-        f"F(project='p', source_instance_template='{TEMPLATE}').close()\n"
+        f"F(project='p', instance_templates={{'default': '{TEMPLATE}'}}).close()\n"
         "slow = ('google.api_core', 'google.auth', 'google.cloud.', 'google.protobuf')\n"
         "print([name for name in sys.modules if name.startswith(slow)])"
     )
@@ -273,3 +273,9 @@ def test_one_template_serves_all_regions() -> None:
 
     assert [each.subnetwork for each in made] == [path.format(ZONE.rpartition("-")[0])]
     assert "name" not in made[0]
+
+
+def test_a_template_that_the_deployment_lacks_is_named(cloud: ComputeEngine) -> None:
+    """A job that asks for one is told which there are."""
+    with pytest.raises(InvalidInputError, match=r"templates default, found 'gpu'"):
+        cloud.fleet.insert(replace(spec(), template="gpu"), request_id="a")

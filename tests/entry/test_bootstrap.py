@@ -16,7 +16,7 @@ from functions.adapters.electricity_maps import ElectricityMaps
 from functions.adapters.generation_mix import GenerationMix
 from functions.adapters.pubsub import PubSubPublisher
 from functions.errors import InvalidInputError
-from functions.settings import PREFIX, read_deployment
+from functions.settings import PREFIX, Settings, read_deployment
 from vm_runtime.storage.gcs import GcsBlobStore
 
 KEY = "k3y-of-nobody"
@@ -25,7 +25,7 @@ GOOGLE = {
     "BUCKET": "gs://green-state",
     "PROJECT": "green",
     "LOCATION": "europe-west1",
-    "INSTANCE_TEMPLATE": "projects/green/global/instanceTemplates/smartscheduler-1",
+    "INSTANCE_TEMPLATES": "default=projects/green/global/instanceTemplates/smartscheduler-1",
     "BOUNDARY_JOB": f"{JOBS}/smartscheduler-boundary",
     "FORECAST_JOB": f"{JOBS}/smartscheduler-forecast",
     "ELECTRICITY_MAPS_KEY": KEY,
@@ -146,3 +146,11 @@ def test_the_key_is_never_shown() -> None:
     with pytest.raises(InvalidInputError) as caught:
         read_deployment(environment(SEED="many", BUCKET=""))
     assert KEY not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_templates_are_told_apart_by_name() -> None:
+    """One setting lists all instance templates."""
+    urls = {name: f"projects/p/global/instanceTemplates/{name}-1" for name in ("default", "gpu")}
+    text = ",".join(f"{name}={url}" for name, url in urls.items())
+
+    assert Settings(bucket="gs://bucket", instance_templates=text).templates == urls

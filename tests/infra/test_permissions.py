@@ -94,7 +94,7 @@ def test_roles_are_what_the_functions_call() -> None:
 def test_an_external_address_needs_one_right_more() -> None:
     """The right that the option needs is the one that Terraform adds for it."""
     assert EXTERNAL_IP in needs(ComputeEngineFleet.insert)
-    assert f'var.vm.external_ip ? ["{EXTERNAL_IP}"]' in text_of("roles.tf")
+    assert f'each.external_ip]) ? ["{EXTERNAL_IP}"]' in text_of("roles.tf")
 
 
 def test_every_mutating_call_says_what_it_needs() -> None:

@@ -38,6 +38,7 @@ def test_environment_is_what_settings_read() -> None:
         f"{PREFIX}BUCKET": "gs://bucket",
         f"{PREFIX}BOUNDARY_JOB": job_name,
         f"{PREFIX}FORECAST_JOB": job_name,
+        f"{PREFIX}INSTANCE_TEMPLATES": "default=projects/p/global/instanceTemplates/t",
         f"{PREFIX}INTENSITY_SOURCE": "generation_mix",
     }
     assert read_deployment(environment).settings.project == "60"

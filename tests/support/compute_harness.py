@@ -53,7 +53,7 @@ def fleet_at(url: str, **arguments: object) -> ComputeEngineFleet:
     """Return the adapter, pointed at a server."""
     wanted: dict[str, object] = {
         "project": PROJECT,
-        "source_instance_template": TEMPLATE,
+        "instance_templates": {"default": TEMPLATE},
         "patience": HASTE,
         **arguments,
     }

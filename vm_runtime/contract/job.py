@@ -54,6 +54,8 @@ class Job:
     max_silence_minutes: Positive = 30.0
     """A script that makes no step for so long hangs, real minutes; nor may it take longer from
     its first line to the first step."""
+    template: str = Field(default="default", pattern=r"^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$")
+    """Which of the deployment's instance templates its VMs are made from (disk, image, GPU)."""
 
     def __post_init__(self) -> None:
         """Check what concerns several fields at once.

@@ -60,6 +60,8 @@ class VmSpec:
     """Keys of `vm_runtime.contract.instance.Attribute`."""
     max_run_duration_s: int
     """Compute Engine stops the VM after it, whatever happens; seconds."""
+    template: str = "default"
+    """Which of the deployment's instance templates it is made from."""
 
 
 class FailureKind(StrEnum):
