@@ -170,7 +170,7 @@ def test_a_name_that_is_no_path_is_refused(store: BlobStore, name: str) -> None:
 
 def test_concurrent_increments_lose_none(store: BlobStore) -> None:
     """Compare-and-swap from 8 threads counts every increment."""
-    times = 5 if isinstance(store, GcsBlobStore) else 200
+    times = 5 if isinstance(store, GcsBlobStore) else 50
     store.write("n", b"0")
     threads = [threading.Thread(target=increment, args=(store, "n", times)) for _ in range(8)]
     for thread in threads:

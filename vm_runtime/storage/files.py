@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,8 @@ from vm_runtime.storage.port import (
 )
 
 _PUBLISH_ATTEMPTS = 20
+_LOCK_LOOK_S = 0.001
+_YOUNG_S = 10.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
@@ -41,13 +44,21 @@ class FileBlobStore:
     content under an old generation, and the next compare-and-swap would lose a write.
     """
 
-    def __init__(self, folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
+        lock_patience_s: float = 30.0,
+    ) -> None:
         """Take `folder`, which is created at the first write.
 
         Args:
             folder: where the objects lie.
             now_ns: Unix time, nanoseconds; it may step back, generations never do.
+            lock_patience_s: how long to wait while another writes the same object, real seconds.
         """
+        self._lock_patience_s = lock_patience_s
         self._folder = folder.absolute()
         self._now_ns = now_ns
         self._has_looked_for_leftovers = False
@@ -112,36 +123,44 @@ class FileBlobStore:
         with _mapped(name):
             # Who is late already need not wait for the lock: generations never come back.
             _check(name, if_generation, _generation(path))
-        with _mapped(name), self._locked(name) as lock:
-            found = _generation(path)
-            _check(name, if_generation, found)
-            generation = max(self._now_ns(), found + 1, lock.stat().st_mtime_ns + 1)
-            # One name for each object: what a killed writer left is overwritten by the next.
-            temporary = lock.with_suffix(".part")
-            try:
-                with temporary.open("wb") as file:
-                    fill(file)
-                    file.flush()
-                    os.utime(file.fileno(), ns=(generation, generation))
-                    # Before the rename: a power cut must not leave the name on an empty file.
-                    os.fsync(file.fileno())
-                    _check_resolution(self._folder, generation, os.fstat(file.fileno()).st_mtime_ns)
-                _publish(temporary, path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)  # on a full disk it would keep it full
-                raise
-            return generation
+        with _mapped(name), self._part() as (part, file):
+            fill(file)
+            file.flush()
+            # Before the rename: a power cut must not leave the name on an empty file.
+            os.fsync(file.fileno())
+            # The lock is held for microseconds: a process that is stopped blocks nobody.
+            with self._locked(name) as lock:
+                found = _generation(path)
+                _check(name, if_generation, found)
+                generation = max(self._now_ns(), found + 1, lock.stat().st_mtime_ns + 1)
+                os.utime(file.fileno(), ns=(generation, generation))
+                _check_resolution(self._folder, generation, os.fstat(file.fileno()).st_mtime_ns)
+                _publish(part, path)
+                return generation
+
+    @contextmanager
+    def _part(self) -> Iterator[tuple[Path, BinaryIO]]:
+        """Give a file to be filled; its lock says that its writer lives."""
+        part = self._folder / RESERVED / f"{uuid.uuid4().hex}.part"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield part, file
+        finally:
+            part.unlink(missing_ok=True)  # on a full disk it would keep it full
 
     def _clear_leftovers(self) -> None:
         """Delete what killed writers left half written: it may be large, and has no other end."""
         for part in (self._folder / RESERVED).glob("*.part"):
-            with part.with_suffix(".lock").open("ab") as lock:
+            with suppress(FileNotFoundError), part.open("rb") as file:
+                if time.time() - os.fstat(file.fileno()).st_mtime < _YOUNG_S:
+                    continue  # perhaps not locked yet
                 try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:  # its writer lives
                     continue
-                part.unlink(missing_ok=True)
-                fcntl.flock(lock, fcntl.LOCK_UN)
+                part.unlink()
 
     def _path(self, name: str) -> Path:
         return self._folder.joinpath(*split_name(name))
@@ -152,7 +171,7 @@ class FileBlobStore:
         path = self._folder / RESERVED / f"{hashlib.sha256(name.encode()).hexdigest()}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file, name, self._lock_patience_s)
             try:
                 yield path
             finally:
@@ -181,6 +200,24 @@ class FileBlobStore:
                 if parent == self._folder:
                     return
                 parent.rmdir()
+
+
+def _lock(file: BinaryIO, name: str, patience_s: float) -> None:
+    """Lock; who holds it goes on within milliseconds, unless its process was stopped (Ctrl-Z)."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise StorageUnavailableError(
+                    f"{name}: expected its lock within {patience_s:g} s, found that another"
+                    " process holds it and does not go on. Is one stopped (Ctrl-Z)? Let it go on"
+                    " (`fg`), or end it."
+                ) from error
+            time.sleep(_LOCK_LOOK_S)
+        else:
+            return
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:
