@@ -3,15 +3,19 @@
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
+from vm_runtime.checkpoint import Checkpoints, CheckpointWriteError
+from vm_runtime.contract.clock import SystemClock
 from vm_runtime.storage import open_store
 from vm_runtime.storage.files import FileBlobStore
 from vm_runtime.storage.port import StorageError, StorageUnavailableError
@@ -207,3 +211,36 @@ def test_a_lock_that_is_never_released_is_an_error_not_a_wait_without_end(tmp_pa
         with pytest.raises(StorageUnavailableError, match="Ctrl-Z"):
             FileBlobStore(tmp_path, lock_patience_s=0.05).write("a", b"2")
     assert FileBlobStore(tmp_path).read("a").data == b"1"
+
+
+def test_a_full_disk_harms_no_checkpoint(tmp_path: Path) -> None:
+    """On a real file system of 1 MB: a clear error, the last checkpoint stays, later ones fit."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:  # noqa: S603
+        pytest.skip("mounting a small disk takes root")
+    try:
+        checkpoints = Checkpoints(
+            FileBlobStore(folder), "job", 1, SystemClock(), sleep=lambda _: None
+        )
+        checkpoints.take_over()
+        for step, size in ((1, 100_000), (2, 2_000_000), (3, 200_000)):
+            commit = partial(
+                checkpoints.commit,
+                step,
+                {"state.pt": lambda stream, size=size: stream.write(bytes(size))},
+                finished=False,
+                weights_sha256="0" * 64,
+            )
+            if size < 1_000_000:
+                commit()
+                continue
+            with pytest.raises(CheckpointWriteError, match=r"No space left.*untouched"):
+                commit()
+            assert checkpoints.latest.step == 1
+        with checkpoints.restore() as restored:
+            assert restored is not None
+            assert restored.manifest.step == 3
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)  # noqa: S603, S607

@@ -3,10 +3,14 @@
 import random
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import BinaryIO
 
 import pytest
 from fake_gcs import FaultyProxy
 
+from vm_runtime.checkpoint import Checkpoints, CheckpointWriteError
+from vm_runtime.contract.clock import SystemClock
 from vm_runtime.storage.gcs import GcsBlobStore, isolate_randomness
 from vm_runtime.storage.port import (
     PreconditionFailedError,
@@ -98,3 +102,67 @@ def test_uploads_do_not_draw_from_the_users_random_numbers(
     proxy.faults = [(503, False)]
     gcs.write("a", b"2")
     assert random.getstate() == before
+
+
+PIECE = bytes(range(256)) * 2**12
+"""A mebibyte; the client sends eight at once."""
+
+
+def fill(stream: BinaryIO) -> None:
+    """Write what makes three pieces."""
+    stream.writelines(PIECE for _ in range(18))
+
+
+def test_a_piece_that_is_lost_is_sent_again(gcs: GcsBlobStore, proxy: FaultyProxy) -> None:
+    """An upload goes on after a failed piece; what is there in the end is what was meant."""
+    proxy.only, proxy.faults = "PUT", [(503, False)]
+    gcs.upload("a", fill)
+    assert proxy.faults == []
+    assert gcs.read("a").data == PIECE * 18
+
+
+def test_a_piece_that_was_taken_twice_is_noticed(gcs: GcsBlobStore, proxy: FaultyProxy) -> None:
+    """The fake, unlike the service, appends a piece again whose answer was lost."""
+    proxy.only, proxy.faults = "PUT", [(503, True)]
+    with pytest.raises(StorageUnavailableError, match="checksum"):
+        gcs.upload("a", fill)
+
+
+def test_an_upload_that_dies_half_way_leaves_nothing(gcs: GcsBlobStore, proxy: FaultyProxy) -> None:
+    """After bounded patience it is an error; the object before stays."""
+    gcs._retry_s = 0.5  # noqa: SLF001 - three seconds would be long
+    gcs.write("a", b"before")
+    proxy.only, proxy.faults = "PUT", [(503, False)] * 1000
+    with pytest.raises(StorageUnavailableError):
+        gcs.upload("a", fill)
+    proxy.faults = []
+    assert gcs.read("a").data == b"before"
+
+
+def test_bytes_spoilt_on_their_way_are_noticed(gcs: GcsBlobStore, proxy: FaultyProxy) -> None:
+    """The client's checksum is compared with that of what arrived."""
+    proxy.spoils_next = True
+    with pytest.raises(StorageUnavailableError, match="checksum"):
+        gcs.upload("a", fill)
+    assert not proxy.spoils_next
+
+
+def test_a_bucket_without_permission_harms_no_checkpoint(
+    gcs: GcsBlobStore, proxy: FaultyProxy
+) -> None:
+    """The error says which role is missing; LATEST and what it names stay."""
+    checkpoints = Checkpoints(gcs, "job", 1, SystemClock())
+    checkpoints.take_over()
+    commit = partial(
+        checkpoints.commit,
+        payload={"state.pt": lambda stream: stream.write(b"state")},
+        finished=False,
+        weights_sha256="0" * 64,
+    )
+    first = commit(1)
+    proxy.only, proxy.faults = "POST", [(403, False)]
+    with pytest.raises(CheckpointWriteError, match=r"roles/storage\.objectUser.*untouched"):
+        commit(2)
+    with checkpoints.restore() as restored:
+        assert restored is not None
+        assert restored.manifest.checkpoint_id == first.checkpoint_id

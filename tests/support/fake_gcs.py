@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
+_LARGE_BYTES = 2**20
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "server", "date"}
 
 
@@ -71,6 +72,10 @@ class FaultyProxy:
         """Listen on loopback and forward to `server_url`."""
         self.faults: list[tuple[int, bool]] = []
         """(status, whether the request still reaches the server), used from the front."""
+        self.only = ""
+        """Faults are for requests of this method alone; empty: for all."""
+        self.spoils_next = False
+        """The next request with a large body arrives with another last byte."""
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -94,7 +99,10 @@ class FaultyProxy:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Forward one request, or not, and answer it."""
         body = request.rfile.read(int(request.headers.get("content-length", 0)))
-        fault, reaches = self.faults.pop(0) if self.faults else (0, True)
+        meant = self.faults and self.only in {"", request.command}
+        fault, reaches = self.faults.pop(0) if meant else (0, True)
+        if self.spoils_next and len(body) > _LARGE_BYTES:
+            self.spoils_next, body = False, body[:-1] + bytes([body[-1] ^ 1])
         status, headers, data = fault, [], b'{"error": {"message": "scripted"}}'
         if reaches:
             connection = http.client.HTTPConnection(self._address, timeout=10)

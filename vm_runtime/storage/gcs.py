@@ -144,7 +144,9 @@ class GcsBlobStore:
         A resumable upload: each piece is tried again by itself, and the client compares the
         checksum of all it sent (CRC32C) with that of the object.
         """
-        from google.cloud.storage.fileio import BlobWriter  # noqa: PLC0415 - slow import
+        from google.api_core.exceptions import from_http_response  # noqa: PLC0415 - slow imports
+        from google.cloud.storage.exceptions import InvalidResponse  # noqa: PLC0415
+        from google.cloud.storage.fileio import BlobWriter  # noqa: PLC0415
 
         with _mapped(f"{self.url}/{name}"):
             writer = BlobWriter(
@@ -160,6 +162,9 @@ class GcsBlobStore:
             try:
                 fill(cast("BinaryIO", writer))
                 writer.close()
+            except InvalidResponse as error:  # the writer alone does not translate it
+                _give_up(writer)
+                raise from_http_response(error.response) from error  # type: ignore[no-untyped-call]
             except BaseException:
                 _give_up(writer)
                 raise
