@@ -1,5 +1,6 @@
 """Receipts as the control plane writes them: for every end of a job, again and again."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -19,7 +20,6 @@ from functions.handlers.settle import write_receipt
 from functions.handlers.tick import tick
 from vm_runtime.contract import object_names
 from vm_runtime.contract.ledger import VmLifetime
-from vm_runtime.storage.port import PreconditionFailedError
 
 
 def finished(chaos: Chaos | None = None, room_h: float = 8) -> World:
@@ -173,30 +173,47 @@ def test_estimates_keep_a_receipt_open_and_the_tick_renews_it() -> None:
 class _Raced(MemoryBlobStore):
     """A bucket in which somebody else writes the receipt just before us, so many times."""
 
-    def __init__(self, real: MemoryBlobStore, times: int) -> None:
+    def __init__(self, real: MemoryBlobStore, others: Callable[[], object], times: int) -> None:
         super().__init__()
-        self._real, self.left = real, times
+        self._real, self._others, self._left = real, others, times
         self.read, self.list = real.read, real.list  # type: ignore[method-assign]
 
     def write(self, name: str, data: bytes, *, if_generation: int | None = None) -> int:
-        if name.endswith("receipt.json") and self.left:
-            self.left -= 1
-            raise PreconditionFailedError("somebody was first")
+        if name.endswith("receipt.json") and self._left:
+            self._left -= 1
+            self._others()
         return self._real.write(name, data, if_generation=if_generation)
 
 
 def test_two_who_write_a_receipt_at_once_do_not_lose_a_revision() -> None:
-    """The one that comes second looks again."""
+    """The one that comes second looks again, and leaves what the first one wrote."""
     world = finished()
-    receipt = write_receipt(_Raced(world.store, 2), "digits", world.clock.now())
+    tick_on(world, 10)
+    revise(world, receipt_in(world), 1.1)
+    now = world.clock.now()
+    store = _Raced(world.store, lambda: write_receipt(world.store, "digits", now), 1)
+
+    receipt = write_receipt(store, "digits", now + timedelta(minutes=1))
+
     assert receipt == receipt_in(world)
+    assert receipt.created_at == now
+    assert len(receipt.revisions) == 2
 
 
 def test_a_receipt_that_others_write_all_the_time_is_left_to_the_next_tick() -> None:
     """No endless retry, and the error names the object."""
     world = finished()
+    name = object_names.receipt("digits")
+
+    def other() -> None:
+        write_receipt(world.store, "digits", world.clock.now())
+        revise(world, receipt_in(world), 1.1)
+        write_receipt(world.store, "digits", world.clock.now())
+        revise(world, receipt_in(world), 1.1)
+
     with pytest.raises(StaleStateError, match=r"receipt\.json"):
-        write_receipt(_Raced(world.store, 9), "digits", world.clock.now())
+        write_receipt(_Raced(world.store, other, 9), "digits", world.clock.now())
+    assert world.store.read(name)
 
 
 def test_a_job_that_is_not_over_has_no_receipt() -> None:
