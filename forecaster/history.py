@@ -66,7 +66,7 @@ def load_folder(
     recordings = []
     for path in paths_in(folder):
         # The cells of all files at once would be some hundred MB.
-        recordings.append(dataclasses.replace(read_file(path, basis=basis), rows=()))
+        recordings.append(dataclasses.replace(read_file(path, basis=basis), columns=()))
         on_file(path)
     return join(recordings, basis=basis, accept_mixed_releases=accept_mixed_releases)
 

@@ -180,9 +180,9 @@ def _add(hours: Hours, recording: Recording, *, replace: bool) -> int:
 
 def _cells(recording: Recording, row: int) -> str:
     """Return life cycle, direct and estimated, as the plain layout has them."""
-    cells, layout = recording.rows[row], recording.layout
-    direct = "" if layout.direct is None else cells[layout.direct].strip()
-    said = "" if layout.estimated is None else cells[layout.estimated].strip().lower()
+    columns, layout = recording.columns, recording.layout
+    direct = "" if layout.direct is None else columns[layout.direct][row].strip()
+    said = "" if layout.estimated is None else columns[layout.estimated][row].strip().lower()
     estimated = True if said in _YES else False if said in _NO else None
     value = float(recording.gco2eq_per_kwh[row])
     return cells_of(value, direct=direct, estimated=estimated)

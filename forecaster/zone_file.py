@@ -36,11 +36,10 @@ def read_zone_file(folder: Path, grid_zone: str) -> tuple[Hours, str]:
     if not path.exists():
         return {}, ""
     recording = read_file(path)
-    hours = {
-        int(hour): ",".join(cells[2:-1])
-        for hour, cells in zip(recording.epoch_hours, recording.rows, strict=True)
-    }
-    return hours, recording.rows[0][-1]
+    *middle, sources = recording.columns[2:]
+    rows = (",".join(cells) for cells in zip(*middle, strict=True))
+    hours = {int(hour): row for hour, row in zip(recording.epoch_hours, rows, strict=True)}
+    return hours, sources[0]
 
 
 def write_zone_file(folder: Path, grid_zone: str, hours: Mapping[int, str], *, source: str) -> None:

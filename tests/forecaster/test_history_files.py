@@ -190,6 +190,22 @@ def test_a_blank_line_at_the_end_does_no_harm(tmp_path: Path) -> None:
     assert len(read_file(path).lines) == 1
 
 
+def test_quoted_cells_and_windows_lines_read_alike(tmp_path: Path) -> None:
+    """As spreadsheets write them: the same hours, and the same line in a message."""
+    plain = hours_file(tmp_path, [411.5, "", 300.0])
+    expected = read_file(plain)
+    text = plain.read_text()
+    for changed in (text.replace("DE,", '"DE",'), text.replace("\n", "\r\n")):
+        plain.write_bytes(changed.encode())
+        found = read_file(plain)
+        np.testing.assert_array_equal(found.gco2eq_per_kwh, expected.gco2eq_per_kwh)
+        np.testing.assert_array_equal(found.epoch_hours, expected.epoch_hours)
+        assert found.lines.tolist() == [2, 3, 4]
+        plain.write_bytes(changed.replace("300.0", "much").encode())
+        with pytest.raises(HistoryFileError, match=r"line 4: .*much"):
+            read_file(plain)
+
+
 def test_a_doubled_column_is_refused(tmp_path: Path) -> None:
     """Which of the two is meant cannot be guessed."""
     header = "zone,datetime_utc,carbon_intensity,carbon intensity (LCA)"
