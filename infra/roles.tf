@@ -90,8 +90,8 @@ resource "google_storage_bucket_iam_member" "writes" {
   }
 }
 
-# A VM runs the user's code. It writes what is the VM's below jobs/, and the environments that
-# VMs share; never a plan, a state, a job, a source or a receipt.
+# A VM runs the user's code. It writes what is the VM's below jobs/; never a plan, a state, a
+# job, a source or a receipt, nor the wheel that all VMs install.
 resource "google_storage_bucket_iam_member" "vm_writes" {
   bucket = google_storage_bucket.this.name
   role   = google_project_iam_custom_role.object_writer.id
@@ -100,7 +100,7 @@ resource "google_storage_bucket_iam_member" "vm_writes" {
   condition {
     title = "not-the-control-plane"
     expression = join(" && ", concat(
-      ["(resource.name.startsWith('${local._objects}/jobs/') || resource.name.startsWith('${local._objects}/environments/'))"],
+      ["resource.name.startsWith('${local._objects}/jobs/')"],
       [for each in ["job.json", "state.json", "receipt.json", "report.html"] : "!resource.name.endsWith('/${each}')"],
       [for each in ["plans", "source"] : "resource.name.extract('/objects/jobs/{job}/${each}/') == ''"],
     ))

@@ -37,9 +37,9 @@ def main(argv: Sequence[str]) -> ExitCode:
             parser.error("expected --job DIR with a script: where checkpoints and progress go")
         return run_locally(_local_run(options, args), os.environ)
     except (MetadataError, StorageError, ValueError) as error:
-        _log.error("%s", error)
+        _log.error("%s", error, extra={"event": "runtime_failed"})
     except Exception:  # noqa: BLE001 - the entry point: log it, once, as JSON
-        _log.exception("the runtime failed")
+        _log.exception("the runtime failed", extra={"event": "runtime_failed"})
     return ExitCode.FAILED
 
 

@@ -185,7 +185,12 @@ class CheckpointWriter:
         elif isinstance(write.error, LeaseLostError):
             raise write.error
         elif write.error is not None and not isinstance(write.error, CheckpointNotWantedError):
-            _log.warning("checkpoint of step %d failed: %s", write.step, write.error)
+            _log.warning(
+                "checkpoint of step %d failed: %s",
+                write.step,
+                write.error,
+                extra={"event": "checkpoint_failed"},
+            )
 
     def _take_result(self, write: _Write) -> Latest | None:
         self._write = None

@@ -21,6 +21,7 @@ from vm_runtime.energy_counters import find_counters
 from vm_runtime.json_log import log_as_json
 from vm_runtime.lease import LeaseKeeper
 from vm_runtime.metadata import InstanceMetadata, MetadataServer
+from vm_runtime.place import Place
 from vm_runtime.reporting import ProgressFile
 from vm_runtime.script import ExitCode, download_source, run_script
 from vm_runtime.session import LeaseLostError
@@ -28,7 +29,7 @@ from vm_runtime.stop import StopFlag, shortest_notice_s
 from vm_runtime.stop_sources import watch_stop_sources
 from vm_runtime.storage import open_store
 from vm_runtime.storage.port import BlobNotFoundError, BlobStore, StorageError
-from vm_runtime.vm_session import Place, VmSession
+from vm_runtime.vm_session import VmSession
 from vm_runtime.watchdog import Watchdog
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,9 @@ def run_on_vm(environment: Mapping[str, str]) -> ExitCode:
     server = MetadataServer(environment)
     me = server.read_instance()
     log_as_json(job_id=me.job_id, vm=me.name, incarnation=me.incarnation)
-    _log.info("up in %s until %s", me.compute_zone, me.interval_end.isoformat())
+    _log.info(
+        "up in %s until %s", me.compute_zone, me.interval_end.isoformat(), extra={"event": "up"}
+    )
     stop = StopFlag(clock, interval_end=me.interval_end)
     with stop.on_signals():
         watch_stop_sources(server, stop, clock)
@@ -83,7 +86,7 @@ def run_on_vm(environment: Mapping[str, str]) -> ExitCode:
                 session.fail(f"expected the job's source, found: {error}")
                 return ExitCode.FAILED
             code = run_script(session, folder / job.script, job.args, work_folder=folder)
-    _log.info("ends with %s", code.name)
+    _log.info("ends with %s", code.name, extra={"event": "ended"})
     return code
 
 
@@ -192,7 +195,7 @@ def _report_unreadable_job(
     store: BlobStore, clock: Clock, me: InstanceMetadata, error: Exception
 ) -> None:
     message = f"{error} What to do: write {object_names.job(me.job_id)} anew with `submit`."
-    _log.error(message)
+    _log.error(message, extra={"event": "job_unreadable"})
     try:
         ProgressFile(store, me.job_id).write_failure(
             job_id=me.job_id,

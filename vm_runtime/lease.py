@@ -191,10 +191,14 @@ class LeaseKeeper:
             try:
                 self.renew()
             except LeaseLostError as error:
-                _log.error("lease lost, training stops: %s", error)
+                _log.error("lease lost, training stops: %s", error, extra={"event": "lease_lost"})
                 return
             except (StorageError, DocumentError) as error:
-                _log.warning("lease not renewed, trying again: %s", error)
+                _log.warning(
+                    "lease not renewed, trying again: %s",
+                    error,
+                    extra={"event": "lease_unreachable"},
+                )
 
     def _stop_renewing(self) -> None:
         self._closing.set()

@@ -18,7 +18,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from vm_runtime.contract import object_names
-from vm_runtime.storage.port import BlobNotFoundError, BlobStore, PreconditionFailedError
+from vm_runtime.storage.port import BlobNotFoundError, BlobStore
 
 _log = logging.getLogger(__name__)
 
@@ -160,18 +160,3 @@ def _parse(data: bytes) -> list[_Row]:
     if any(after.step < before.step for before, after in pairwise(rows)):
         raise ValueError("expected steps in order, found one that goes back")
     return rows
-
-
-def write_when_held(file: MetricsFile, *, is_held: bool) -> None:
-    """Write if the lease is surely held; a stale VM that wrote in between is overruled once.
-
-    Raises:
-        StorageError: the bucket did not answer.
-    """
-    if not is_held:
-        return
-    try:
-        file.write()
-    except PreconditionFailedError:
-        file.look_again()
-        file.write()

@@ -2,6 +2,7 @@
 
 from collections import deque
 from datetime import datetime
+from math import isfinite
 from statistics import median
 
 _WARM_UP_STEPS = 3
@@ -65,3 +66,10 @@ class Pace:
             self._recent.append(each_s)
         self._steps += done
         self._seconds += each_s * done
+
+
+def usable(seconds_per_step: float | None) -> float | None:
+    """Return it, `None` if it cannot be: a clock that was set back measures nonsense."""
+    if seconds_per_step is None or not isfinite(seconds_per_step) or seconds_per_step <= 0:
+        return None
+    return seconds_per_step

@@ -180,7 +180,9 @@ class Reporter:
             if self.write_now():
                 return
             pause.wait(_BACK_OFF_S * 2**attempt)
-        _log.error("the last progress or ledger entry could not be written")
+        _log.error(
+            "the last progress or ledger entry could not be written", extra={"event": "report_lost"}
+        )
 
     def write_now(self) -> bool:
         """Write all; returns whether all went well. What failed was logged."""
@@ -213,6 +215,8 @@ class Reporter:
         except LeaseLostError as error:
             self._on_superseded(error)
         except (StorageError, ValueError) as error:
-            _log.warning("report not written, trying again: %s", error)
+            _log.warning(
+                "report not written, trying again: %s", error, extra={"event": "report_late"}
+            )
             return False
         return True

@@ -70,7 +70,7 @@ def run_script(
         with prints_as_log(), _as_main(script, args, work_folder):
             runpy.run_path(str(script), run_name="__main__")
     except LeaseLostError as error:
-        _log.warning("superseded: %s", error)
+        _log.warning("superseded: %s", error, extra={"event": "superseded"})
         session.leave(str(error))
     except SystemExit as error:
         if error.code not in (None, 0) and not session.has_ended:
@@ -78,7 +78,7 @@ def run_script(
     except KeyboardInterrupt:  # the second Ctrl-C: somebody does not want to wait
         session.end(finished=False, stopped_because=StopReason.SIGNAL)
     except Exception as error:  # noqa: BLE001 - whatever the user's script raises
-        _log.exception("the script failed")
+        _log.exception("the script failed", extra={"event": "script_failed"})
         if not session.has_ended:
             session.fail(_explain(session.job, _one_line(error), _last_lines(error)))
     finally:

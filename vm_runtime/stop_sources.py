@@ -28,11 +28,13 @@ def on_interval_end(stop: StopFlag, clock: Clock) -> Callable[[str], None]:
 
     def on_value(value: str) -> None:
         if value == _STOP_NOW:
-            _log.info("asked to stop now")
+            _log.info("asked to stop now", extra={"event": "stop_requested"})
             stop.raise_flag(StopReason.REQUESTED)
         end = clock.now() if value == _STOP_NOW else parse_time(value)
         if end != stop.interval_end:
-            _log.info("the interval now ends at %s", end.isoformat())
+            _log.info(
+                "the interval now ends at %s", end.isoformat(), extra={"event": "interval_moved"}
+            )
         stop.move_interval_end(end)
 
     return on_value
@@ -43,7 +45,9 @@ def on_preempted(stop: StopFlag) -> Callable[[str], None]:
 
     def on_value(value: str) -> None:
         if value.upper() == "TRUE":
-            _log.warning("preempted: Compute Engine takes this VM back")
+            _log.warning(
+                "preempted: Compute Engine takes this VM back", extra={"event": "preempted"}
+            )
             stop.raise_flag(StopReason.PREEMPTED)
 
     return on_value
@@ -54,9 +58,16 @@ def on_maintenance(stop: StopFlag) -> Callable[[str], None]:
 
     def on_value(value: str) -> None:
         if value.upper() == _ENDS_THE_VM:
-            _log.warning("maintenance of the host: Compute Engine ends this VM")
+            _log.warning(
+                "maintenance of the host: Compute Engine ends this VM",
+                extra={"event": "maintenance"},
+            )
             stop.raise_flag(StopReason.MAINTENANCE)
         elif value.upper() != _NOTHING:
-            _log.info("maintenance of the host (%s): this VM is moved and goes on", value)
+            _log.info(
+                "maintenance of the host (%s): this VM is moved and goes on",
+                value,
+                extra={"event": "maintenance"},
+            )
 
     return on_value

@@ -213,7 +213,11 @@ class SessionRun:
                 error.add_note(describe_versions(restored.manifest))
                 raise
         self._saved = deepcopy(self._loop.position)
-        _log.info("resumed from checkpoint %s", restored.manifest.checkpoint_id)
+        _log.info(
+            "resumed from checkpoint %s",
+            restored.manifest.checkpoint_id,
+            extra={"event": "resumed"},
+        )
         # A finished training goes on if the script now asks for more epochs.
         return restored.manifest.finished and self._loop.done
 
@@ -280,6 +284,7 @@ class SessionRun:
                 cost.size_bytes / 1e6,
                 cost.training_s * 1e3,
                 cost.write_s,
+                extra={"event": "checkpoint_safe"},
             )
         self._loop.call("on_checkpoint", latest.step)
 

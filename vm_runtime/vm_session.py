@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from math import isfinite
 
@@ -17,42 +17,24 @@ from vm_runtime.contract.progress import Progress, RunState
 from vm_runtime.energy import EnergyCounter, Meter
 from vm_runtime.json_log import note_step
 from vm_runtime.lease import LeaseKeeper
-from vm_runtime.metrics_file import MetricsFile, write_when_held
-from vm_runtime.pace import Pace
-from vm_runtime.reporting import ProgressFile, Reporter, carried_over
+from vm_runtime.metrics_file import MetricsFile
+from vm_runtime.metrics_writer import MetricsWriter
+from vm_runtime.pace import Pace, usable
+from vm_runtime.place import Place
+from vm_runtime.reporting import ProgressFile, Reporter
 from vm_runtime.session import LeaseLostError, StopReason
-from vm_runtime.stop import NOTICE_S, StopFlag
+from vm_runtime.stop import StopFlag
 from vm_runtime.storage.port import BlobNotFoundError, BlobStore, StorageError
 
 _log = logging.getLogger(__name__)
 
 REPORT_PERIOD_S = 15.0
 """Seconds on the deployment's clock between two reports."""
-METRICS_PERIOD_S = 60.0
-"""Seconds on the deployment's clock between two writes of the metrics, which are longer."""
 
 _FASTEST_REPORT_S = 0.2
 _SLOWEST_POLL_S = 2.0
 _FASTEST_POLL_S = 0.05
 _PATIENCE_S = 1800.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Who runs, where, since and from when on it may train."""
-
-    vm: str
-    """Name of the VM."""
-    compute_zone: str
-    """Where it runs."""
-    incarnation: int
-    """Its incarnation."""
-    started_at: datetime
-    """First line of the runtime."""
-    interval_start: datetime
-    """Not to train before it."""
-    notice_s: float = NOTICE_S[StopReason.SIGNAL]
-    """Real seconds that the machine stays up after it was told that it ends."""
 
 
 class VmSession:
@@ -98,17 +80,17 @@ class VmSession:
         self._signs_of_life = 0
         self._first_step = self._last_step = self._committed_step = 0
         self._file = ProgressFile(store, job.job_id)
-        self._progress = _first_report(None, job, place)
+        self._progress = place.first_report(None, job.job_id)
         self._metrics = MetricsFile(store, job.job_id, place.incarnation)
         self._pace = Pace()
-        self._metrics_at: datetime | None = None
+        self._metrics_writer = MetricsWriter(self._metrics, clock, is_held=self._is_held)
         self._reporter = Reporter(
             store=store,
             progress_file=self._file,
             make_progress=self._present_progress,
             make_ledger_entry=self._present_ledger_entry,
             on_superseded=self._on_superseded,
-            write_metrics=self._write_metrics_if_due,
+            write_metrics=lambda: self._metrics_writer.write_if_due(is_last=self._ended),
             period_s=max(clock.wait_s(REPORT_PERIOD_S), _FASTEST_REPORT_S),
         )
 
@@ -164,7 +146,7 @@ class VmSession:
             DocumentError: the last report cannot be read.
             StorageError: the bucket did not answer.
         """
-        self._progress = _first_report(self._file.read(), self._job, self._place)
+        self._progress = self._place.first_report(self._file.read(), self._job.job_id)
         self._note_committed()
         self._reporter.start()
 
@@ -178,7 +160,11 @@ class VmSession:
             return self._reason_again()
         self._begun = True
         self._set_state(RunState.WAITING, SegmentKind.WAIT)
-        _log.info("waiting for %s and the lease", self._place.interval_start.isoformat())
+        _log.info(
+            "waiting for %s and the lease",
+            self._place.interval_start.isoformat(),
+            extra={"event": "waiting"},
+        )
         failing_since: datetime | None = None
         while (reason := self._stop.reason()) is None:
             self._signs_of_life += 1
@@ -190,7 +176,9 @@ class VmSession:
                 failing_since = failing_since or self._clock.now()
                 if (self._clock.now() - failing_since).total_seconds() > _PATIENCE_S:
                     raise
-                _log.warning("lease not taken, trying again: %s", error)
+                _log.warning(
+                    "lease not taken, trying again: %s", error, extra={"event": "lease_unreachable"}
+                )
             self._stop.wait(self._until_next_look())
         if reason is not None:
             return reason
@@ -199,7 +187,11 @@ class VmSession:
         self._note_committed()
         self._metrics.resume(self._committed_step)
         self._set_state(RunState.TRAINING, SegmentKind.LOAD)
-        _log.info("lease taken, training from step %d", self._committed_step)
+        _log.info(
+            "lease taken, training from step %d",
+            self._committed_step,
+            extra={"event": "lease_taken"},
+        )
         return None
 
     def _reason_again(self) -> StopReason:
@@ -259,7 +251,7 @@ class VmSession:
         metrics = {name: value for name, value in metrics.items() if isfinite(value)}
         now = self._clock.now()
         self._metrics.note(steps_done, metrics, now)
-        seconds_per_step = self._pace.note(steps_done, now) or _usable(seconds_per_step)
+        seconds_per_step = self._pace.note(steps_done, now) or usable(seconds_per_step)
         with self._guard:
             self._last_step = steps_done
             committed_more = committed_step > self._committed_step
@@ -279,7 +271,12 @@ class VmSession:
         state = RunState.FINISHED if finished else RunState.STOPPED
         safe_s = self._stop.since_s
         if stopped_because is not None:
-            _log.info("safe %.2f s after the first reason to stop (%s)", safe_s, stopped_because)
+            _log.info(
+                "safe %.2f s after the first reason to stop (%s)",
+                safe_s,
+                stopped_because,
+                extra={"event": "safe"},
+            )
         self._close(
             state, why, message="" if finished else f"stopped: {why}, safe after {safe_s:.1f} s"
         )
@@ -349,19 +346,10 @@ class VmSession:
         Called before a checkpoint is committed: after a crash the next VM goes on from it, so
         what came before it would be in no file.
         """
-        try:
-            self._write_metrics()
-        except StorageError as error:
-            _log.warning("metrics not written, trying again: %s", error)
+        self._metrics_writer.save()
 
-    def _write_metrics_if_due(self) -> None:
-        at, now = self._metrics_at, self._clock.now()
-        if self._ended or at is None or not 0 <= (now - at).total_seconds() < METRICS_PERIOD_S:
-            self._write_metrics()
-
-    def _write_metrics(self) -> None:
-        write_when_held(self._metrics, is_held=self._lease.held_surely(self._clock.now()))
-        self._metrics_at = self._clock.now()
+    def _is_held(self) -> bool:
+        return self._lease.held_surely(self._clock.now())
 
     def _present_progress(self) -> Progress | None:
         """Return the progress to write, `None` while it is another VM's to write.
@@ -404,24 +392,5 @@ class VmSession:
 
     def _on_superseded(self, error: LeaseLostError) -> None:
         if not self._superseded:
-            _log.error("superseded, training stops: %s", error)
+            _log.error("superseded, training stops: %s", error, extra={"event": "superseded"})
         self._superseded = str(error)
-
-
-def _usable(seconds_per_step: float | None) -> float | None:
-    """Return it, `None` if it cannot be: a clock that was set back measures nonsense."""
-    if seconds_per_step is None or not isfinite(seconds_per_step) or seconds_per_step <= 0:
-        return None
-    return seconds_per_step
-
-
-def _first_report(last: Progress | None, job: Job, place: Place) -> Progress:
-    """Return the first report of this VM."""
-    fresh = Progress(
-        job_id=job.job_id,
-        vm=place.vm,
-        incarnation=place.incarnation,
-        state=RunState.STARTING,
-        heartbeat_at=place.started_at,
-    )
-    return fresh if last is None else carried_over(last, fresh)

@@ -13,9 +13,10 @@ from vm_runtime.contract.job import Job
 from vm_runtime.contract.ledger import LedgerEntry
 from vm_runtime.contract.progress import Progress
 from vm_runtime.lease import LeaseKeeper
+from vm_runtime.place import Place
 from vm_runtime.stop import StopFlag
 from vm_runtime.storage.port import StorageUnavailableError
-from vm_runtime.vm_session import Place, VmSession
+from vm_runtime.vm_session import VmSession
 
 JOB = "a"
 

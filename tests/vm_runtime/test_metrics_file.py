@@ -6,7 +6,7 @@ import io
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from manual_clock import START
+from manual_clock import START, ManualClock
 from memory_blobs import MemoryBlobStore
 from session_parts import OutageStore, Parts
 from tiny_training import Average, tiny_trainer
@@ -14,7 +14,8 @@ from tiny_training import Average, tiny_trainer
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import Latest
 from vm_runtime.contract.codec import decode, encode
-from vm_runtime.metrics_file import COLUMNS, POINTS, MetricsFile, write_when_held
+from vm_runtime.metrics_file import COLUMNS, POINTS, MetricsFile
+from vm_runtime.metrics_writer import MetricsWriter
 from vm_runtime.session import enter_session
 from vm_runtime.storage.port import BlobStore, PreconditionFailedError
 from vm_runtime.trainer import Callback
@@ -164,10 +165,10 @@ def test_a_stale_vm_cannot_write_but_the_holder_can() -> None:
     train(holder, 4, 5)
     with pytest.raises(PreconditionFailedError):
         holder.write()
-    write_when_held(holder, is_held=True)
+    MetricsWriter(holder, ManualClock(), is_held=lambda: True).save()
     assert rows_of(store) == straight(5)
     train(stale, 10, 12)
-    write_when_held(stale, is_held=False)
+    MetricsWriter(stale, ManualClock(), is_held=lambda: False).save()
     with pytest.raises(PreconditionFailedError):
         stale.write()
     assert rows_of(store) == straight(5)
@@ -285,7 +286,7 @@ class Witness(OutageStore):
 
 def test_the_curve_is_safe_before_the_checkpoint_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A VM that dies right after a commit leaves no gap: the next one goes on behind it."""
-    monkeypatch.setattr("vm_runtime.vm_session.METRICS_PERIOD_S", 1e12)
+    monkeypatch.setattr("vm_runtime.metrics_writer.METRICS_PERIOD_S", 1e12)
     store = Witness()
     train_for_real(store, 1, breaks_at=None)
     commits = [(step, reached) for step, reached in store.seen if step]
