@@ -1,18 +1,22 @@
 """The optimum against trying everything."""
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pytest
-from brute_force import Instance, Outcome, Piece, best_outcome, outcome
+from brute_force import Instance, Outcome, Piece, best_outcome, is_allowed, outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_world import HOUR, ORIGIN
 
 from functions.domain.plan.grid import Grid, make_grid
-from functions.domain.plan.problem import Overheads, Run
-from functions.domain.plan.ways import Meter, bound, cleanest, cleanest_halves, work_min
+from functions.domain.plan.optimum import cheapest_runs
+from functions.domain.plan.problem import Extras, Overheads, Problem, Run
+from functions.domain.plan.terms import Dues, Terms
+from functions.domain.plan.ways import bound, cleanest, cleanest_halves, work_min
 
 
 def _grid(lengths: Sequence[int], intensity: Sequence[Sequence[float]]) -> Grid:
@@ -21,6 +25,13 @@ def _grid(lengths: Sequence[int], intensity: Sequence[Sequence[float]]) -> Grid:
         edges_min=np.concatenate([[0], np.cumsum(lengths)]),
         gco2eq_per_kwh=np.array(intensity, dtype=float),
     )
+
+
+def _terms(grid: Grid, start: int = 3, move: int = 5) -> Terms:
+    """Return the terms of a machine of 1 kW."""
+    overheads = Overheads(start_min=start, move_min=move)
+    dues = Dues(overheads=overheads, start_kwh=0.0, move_kwh=0.0, elsewhere_kwh=0.0)
+    return Terms(grid=grid, power_kw=1.0, dues=dues)
 
 
 def _way(runs: Sequence[Run], lengths: Sequence[int]) -> list[Piece]:
@@ -56,20 +67,115 @@ def _instances(draw: st.DrawFn) -> Instance:
     )
 
 
-@settings(max_examples=120)
-@given(_instances())
-def test_equals_brute_force(task: Instance) -> None:
-    """No way to run is cleaner, nor as clean and sooner, nor that with fewer moves or starts."""
+@st.composite
+def _limited_instances(draw: st.DrawFn) -> Instance:
+    task = draw(_instances())
+    slots, places = len(task.lengths), len(task.intensity[0])
+    one_run = task.work + min(task.start, task.move)
+    most = max(task.start, task.move)
+    cells = [(slot, place) for slot in range(slots) for place in range(places)]
+    ending = 0 if task.running is None else draw(st.integers(0, 2))
+    left = 0 if task.running is None else draw(st.integers(0, task.work + ending))
+    shortest = draw(st.integers(1, one_run)) if draw(st.booleans()) and one_run > 0 else 1
+    kinds = ["none", "more"] + ["less"] * (one_run > most)
+    kind = draw(st.sampled_from(kinds))
+    return replace(
+        task,
+        ending=ending,
+        running_left=left,
+        blocked=draw(st.lists(st.sampled_from(cells), max_size=len(cells) // 3, unique=True)),
+        shortest=max(shortest, most + 1) if kind == "less" else shortest,
+        extras={} if kind == "none" else draw(_more(task) if kind == "more" else _less(task)),
+    )
+
+
+def _more(task: Instance) -> st.SearchStrategy[dict[str, list[list[float]]]]:
+    """Extras of overheads that draw more: never less inside a slot, nor elsewhere."""
+    slots, places = len(task.lengths), len(task.intensity[0])
+    amounts = st.integers(0, 60).map(float)
+    row = st.lists(amounts, min_size=places, max_size=places)
+    table = st.lists(row, min_size=slots, max_size=slots).map(np.array)
+
+    def ordered(drawn: tuple[np.ndarray, ...]) -> dict[str, list[list[float]]]:
+        start, move, late, other, later = drawn
+        late = np.maximum(late, start)
+        other = np.maximum(other, np.maximum(start, move))
+        later = np.maximum(later, np.maximum(other, late))
+        names = ("start", "move", "start_late", "elsewhere", "elsewhere_late")
+        tables = (start, move, late, other, later)
+        return {name: each.tolist() for name, each in zip(names, tables, strict=True)}
+
+    return st.tuples(table, table, table, table, table).map(ordered)
+
+
+def _less(task: Instance) -> st.SearchStrategy[dict[str, list[list[float]]]]:
+    """Extras of overheads that draw less than their minutes, at the cleanest intensity."""
+    cleanest_of = np.tile(np.array(task.intensity).min(axis=0), (len(task.lengths), 1))
+
+    def tables(saved: tuple[int, int]) -> dict[str, list[list[float]]]:
+        start, move = saved
+        longest = max(task.start, task.move)
+        other = longest - max(task.start - start, task.move - move)
+        minutes = {
+            "start": start,
+            "start_late": start,
+            "move": move,
+            "elsewhere": other,
+            "elsewhere_late": other,
+        }
+        return {name: (-each * cleanest_of).tolist() for name, each in minutes.items()}
+
+    return st.tuples(st.integers(0, task.start), st.integers(0, task.move)).map(tables)
+
+
+def _problem(task: Instance) -> Problem:
+    allowed = np.ones((len(task.lengths), len(task.intensity[0])), dtype=bool)
+    for slot, place in task.blocked:
+        allowed[slot, place] = False
+    extras = {kind: np.array(rows, dtype=float) for kind, rows in task.extras.items()}
+    return Problem(
+        edges_min=np.concatenate([[0], np.cumsum(task.lengths)]),
+        per_min=np.array(task.intensity, dtype=float),
+        work_min=task.work,
+        overheads=Overheads(start_min=task.start, move_min=task.move, running_min=task.ending),
+        running=task.running,
+        allowed=allowed if task.blocked else None,
+        extras=Extras(**extras) if extras else None,
+        min_run_min=task.shortest,
+        running_left_min=task.running_left,
+    )
+
+
+def _check(task: Instance) -> None:
     best = best_outcome(task)
-    overheads = Overheads(start_min=task.start, move_min=task.move)
-    grid = _grid(task.lengths, task.intensity)
-    runs = cleanest(grid, task.work, overheads, task.running)
+    runs = cheapest_runs(_problem(task))
     if best is None:
         assert runs is None
         return
     assert runs is not None
-    assert outcome(task, _way(runs, task.lengths)) == (task.work, best)
-    assert work_min(runs) == task.work
+    way = _way(runs, task.lengths)
+    assert is_allowed(task, way)
+    done, found = outcome(task, way)
+    assert done == work_min(runs) == task.work
+    assert found.cost == pytest.approx(best.cost, abs=1e-6)
+    assert replace(found, cost=best.cost) == best
+
+
+@settings(max_examples=int(os.environ.get("PLAN_EXAMPLES", "120")))
+@given(_instances())
+def test_equals_brute_force(task: Instance) -> None:
+    """No way to run is cleaner, nor as clean and sooner, nor that with fewer moves or starts."""
+    _check(task)
+
+
+@settings(max_examples=int(os.environ.get("PLAN_EXAMPLES", "300")))
+@given(_limited_instances())
+def test_equals_brute_force_with_all_limits(task: Instance) -> None:
+    """So too with blocked hours, least intervals and overheads of any energy.
+
+    `PLAN_EXAMPLES=2500` is the long run.
+    """
+    _check(task)
 
 
 def test_brute_force_knows_a_hand_checked_case() -> None:
@@ -82,7 +188,7 @@ def test_brute_force_knows_a_hand_checked_case() -> None:
 def test_a_pause_of_a_minute_is_no_cheap_move() -> None:
     """Another place right after costs a move, whether or not there is a pause between."""
     grid = _grid([60, 60], [[1.0, 900.0], [900.0, 1.0]])
-    runs = cleanest(grid, 100, Overheads(start_min=3, move_min=5), None)
+    runs = cleanest(_terms(grid), 100, None)
     assert runs is not None
     assert [(run.place, run.overhead_min, run.moved) for run in runs] == [
         (0, 3, False),
@@ -94,7 +200,7 @@ def test_a_pause_of_a_minute_is_no_cheap_move() -> None:
 def test_another_place_may_begin_late_in_the_next_slot() -> None:
     """After a pause inside the slot the other place begins late, for the price of a move."""
     grid = _grid([60, 60, 60], [[1.0, 900.0], [900.0, 50.0], [900.0, 1.0]])
-    runs = cleanest(grid, 122, Overheads(start_min=3, move_min=5), None)
+    runs = cleanest(_terms(grid), 122, None)
     assert runs is not None
     assert [(run.place, run.begin_min, run.end_min, run.overhead_min) for run in runs] == [
         (0, 0, 60, 3),
@@ -105,10 +211,10 @@ def test_another_place_may_begin_late_in_the_next_slot() -> None:
 def test_work_that_does_not_fit_has_no_runs() -> None:
     """One minute too much, and there is no way."""
     grid = _grid([60, 60], [[1.0], [1.0]])
-    overheads = Overheads(start_min=3, move_min=5)
-    assert cleanest(grid, 118, overheads, None) is None
-    assert cleanest(grid, 117, overheads, None) is not None
-    assert cleanest(grid, 120, overheads, 0) is not None
+    terms = _terms(grid)
+    assert cleanest(terms, 118, None) is None
+    assert cleanest(terms, 117, None) is not None
+    assert cleanest(terms, 120, 0) is not None
 
 
 @settings(max_examples=30)
@@ -125,19 +231,19 @@ def test_real_sizes_do_the_work_below_every_contiguous_run(
     hourly = np.random.default_rng(seed).uniform(10, 500, (14, 3))
     start = ORIGIN + timedelta(minutes=late_min)
     grid = make_grid(start, ORIGIN + 14 * HOUR, slot_min, hourly, ORIGIN)
-    meter = Meter.on(grid, 1000.0)
-    runs = cleanest(grid, work, Overheads(start_min=3, move_min=5), None)
+    meter = _terms(grid)
+    runs = cleanest(meter, work, None)
     assert runs is not None
     assert work_min(runs) == work
     total = meter.total_gco2eq(runs)
     whole = work + 3
     contiguous = min(
-        meter.emissions_gco2eq(place, begin, begin + whole)
+        meter.span_gco2eq(place, begin, begin + whole)
         for place in range(3)
         for begin in range(0, grid.minutes - whole + 1, 7)
     )
     assert total <= contiguous * (1 + 1e-6)
-    assert meter.total_gco2eq(bound(grid, work)) <= total * (1 + 1e-6)
+    assert meter.total_gco2eq(bound(meter, work)) <= total * (1 + 1e-6)
 
 
 def test_slots_are_aligned_to_the_clock_and_cut_at_both_ends() -> None:
@@ -156,18 +262,17 @@ def test_cleanest_halves_take_half_of_each_day() -> None:
     """Of each 24 h the clean half is used, and no more work is done than is left."""
     hourly = np.tile(np.repeat([100.0, 10.0], 12), 2)[:, None]
     grid = make_grid(ORIGIN, ORIGIN + 48 * HOUR, 60, hourly, ORIGIN)
-    overheads = Overheads(start_min=3, move_min=5)
-    runs = cleanest_halves(grid, overheads, None, None)
+    runs = cleanest_halves(_terms(grid), None, None)
     assert [(run.begin_min // 60, run.end_min // 60) for run in runs] == [(12, 24), (36, 48)]
-    assert work_min(cleanest_halves(grid, overheads, None, 800)) == 800
+    assert work_min(cleanest_halves(_terms(grid), None, 800)) == 800
 
 
 def test_bound_takes_the_cleanest_minutes() -> None:
     """Were all free, one would hop to the cleanest place of each hour."""
     grid = _grid([60, 60, 60], [[9.0, 1.0], [2.0, 8.0], [5.0, 7.0]])
-    runs = bound(grid, 130)
+    runs = bound(_terms(grid), 130)
     assert [(run.place, run.begin_min, run.end_min, run.moved) for run in runs] == [
         (1, 0, 60, False),
         (0, 60, 130, True),
     ]
-    assert Meter.on(grid, 1000.0).total_gco2eq(runs) == pytest.approx(1 + 2 + 5 / 6)
+    assert _terms(grid).total_gco2eq(runs) == pytest.approx(1 + 2 + 5 / 6)

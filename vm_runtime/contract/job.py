@@ -20,6 +20,39 @@ Region: TypeAlias = Annotated[str, Field(pattern=r"^[a-z]+-[a-z]+\d+$")]
 
 
 @document
+class Phase:
+    """One kind of time in which a VM draws power and does no step."""
+
+    seconds: NonNegative = 0.0
+    """How long it takes."""
+    power_w: NonNegative | None = None
+    """Power of the whole machine meanwhile, watts; `None`: the job's."""
+
+    def energy_kwh(self, power_w: float) -> float:
+        """Return its energy for a job of `power_w`."""
+        return (power_w if self.power_w is None else self.power_w) * self.seconds / 3.6e6
+
+
+@document
+class Overheads:
+    """What starting, stopping and moving take, each with its time and power.
+
+    The defaults are design 5: 3 minutes of the job's power for a start, 5 for a move.
+    """
+
+    boot: Phase = Phase(seconds=120.0)
+    """From the making of a VM until the script runs. Before a move the source trains meanwhile."""
+    restore: Phase = Phase(seconds=60.0)
+    """From there to the first step, the checkpoint loaded."""
+    checkpoint: Phase = Phase()
+    """The last one of an interval, from the last step on."""
+    move: Phase = Phase(seconds=120.0)
+    """The hand-over, in which neither VM does a step."""
+    idle: Phase = Phase()
+    """After an interval until the VM is off; delays nothing."""
+
+
+@document
 class Job:
     """What to run, on what, where it may run, and by when it must be done."""
 
@@ -49,6 +82,18 @@ class Job:
     """What a start or resume costs until the first step, seconds at full power (design 5)."""
     move_overhead_s: NonNegative = 300.0
     """What a move to another place costs, seconds at full power (design 5)."""
+    overheads: Overheads | None = None
+    """The same in detail; takes the place of the two above."""
+    state_gb: NonNegative = 0.0
+    """What a VM loads over the network at each start or move: checkpoint, source, data, GB."""
+    network_kwh_per_gb: NonNegative = 0.0
+    """Energy of the network for each GB loaded; 0: not counted."""
+    max_carbon_intensity_gco2eq_per_kwh: Positive | None = None
+    """Hours above it are not used, unless the deadline would be missed."""
+    min_interval_minutes: Count = 0
+    """Shortest interval, minutes, unless the deadline would be missed."""
+    price_weight_g_per_usd: NonNegative = 0.0
+    """Grams that one is willing to emit to save 1 USD; 0: carbon alone decides."""
     max_failures: Annotated[Count, Field(ge=1)] = 3
     """How often the script may fail in a row before the job is given up."""
     max_silence_minutes: Positive = 30.0
@@ -72,6 +117,10 @@ class Job:
         if len(set(self.allowed_regions)) != len(self.allowed_regions):
             problems.append(
                 f"allowed_regions: expected each region once, found {self.allowed_regions}"
+            )
+        if self.network_kwh_per_gb > 0 and self.state_gb == 0:
+            problems.append(
+                "network_kwh_per_gb: expected state_gb above 0 with it, found 0 GB to be moved"
             )
         if problems:
             raise ValueError("; ".join(problems))

@@ -159,6 +159,18 @@ def find_bounds(problem: Problem) -> Bounds | None:
     )
 
 
+def may_fit(problem: Problem) -> bool:
+    """Tell whether the work fits where a VM is allowed; what is told not to, does not."""
+    if problem.allowed is None:
+        return True
+    highest = max(float(problem.per_min.max()), 1e-9)
+    if problem.extras is not None:
+        highest = max(highest, problem.extras.highest())
+    price = np.array([1e6 * highest])
+    most_min = -float(forward(problem, price).at_end()[0]) / price[0]
+    return bool(most_min > problem.work_min - 0.5)  # the cost is a millionth of the earnings
+
+
 def _price_without_overheads(problem: Problem) -> float | None:
     """Return what the dearest minute would cost if starts and moves were free."""
     cheapest = problem.per_min

@@ -27,6 +27,8 @@ class PlannedInterval:
     """Work that is done in it, overheads taken off, hours."""
     expected_gco2eq: NonNegative
     """Emissions by the forecast's median, overheads included, g."""
+    expected_usd: NonNegative | None = None
+    """Price of the machine meanwhile, US dollars; `None`: not known."""
 
     def __post_init__(self) -> None:
         """Refuse an empty interval."""
@@ -39,8 +41,12 @@ class Policy(StrEnum):
 
     RUN_NOW_HERE = "run now, here"
     """Start at once in the first allowed region."""
+    BEST_WINDOW = "best single window"
+    """Wait for the best time and place to do all in one piece."""
     BEST_FIXED_REGION = "best fixed region"
     """Start at once in the region that is cleanest over the run."""
+    THRESHOLD_RULE = "threshold rule"
+    """eco4cast 0.0.8: below 180 gCO2eq/kWh, and move if another zone is 30 cleaner."""
     THIS_PLAN = "this plan"
     BOUND = "perfect knowledge"
     """The best plan if the forecast were known and all starts and moves free."""
@@ -64,6 +70,14 @@ class Alternative:
     """How often it is moved while it runs."""
     compute_zones: tuple[str, ...]
     """Places, in order of use."""
+    usd: NonNegative | None = None
+    """What the machine costs, US dollars; `None`: a price is not known."""
+    delay_h: NonNegative = 0.0
+    """Hours that it finishes later than it could."""
+    undone_h: NonNegative = 0.0
+    """Work that it leaves undone within the forecast, hours; its emissions are without it."""
+    meets_deadline: bool = True
+    """Whether all of the work is done by the deadline."""
 
 
 @document
@@ -94,6 +108,16 @@ class Plan:
     """Compared with what."""
     left_out: tuple[LeftOut, ...] = ()
     """Allowed grid zones that could not be used, and why."""
+    set_aside: tuple[str, ...] = ()
+    """Fields of the job whose limits are not kept, because the deadline would be missed."""
+    impossible: str | None = None
+    """The field of the job that cannot be satisfied, and by how much; `None`: all can."""
+    caveats: tuple[str, ...] = ()
+    """What was missing and what was done instead: deadline, work, recent or complete data."""
+    expected_usd: NonNegative | None = None
+    """Price of the machine over all intervals, US dollars; `None`: not known."""
+    price_source: str | None = None
+    """Where the prices come from, and of which day."""
     forecast_source: str
     """Where the carbon data come from; says `simulated` where they are."""
     schema_version: Literal[1] = 1

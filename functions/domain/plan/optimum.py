@@ -31,7 +31,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from functions.domain.plan.bounds import Kept, everything, find_bounds
+from functions.domain.plan.bounds import Kept, everything, find_bounds, may_fit
+from functions.domain.plan.patient import PatientTable
 from functions.domain.plan.problem import (
     TIE_BITS,
     Problem,
@@ -51,7 +52,7 @@ def cheapest_runs(problem: Problem) -> tuple[Run, ...] | None:
     if problem.work_min + first > problem.minutes:
         return None
     bounds = find_bounds(problem)
-    if bounds is None:
+    if bounds is None or not may_fit(problem):
         return None
     scale = scale_of(problem)
     limit = bounds.lowest + bounds.guess()
@@ -86,7 +87,9 @@ def _search(problem: Problem, kept: Kept | None, scale: float) -> _Found | None:
     """Return the best plan within what is kept, `None` if there is none."""
     if kept is None:
         return None
-    table = Table(_of_places(problem, kept), kept, scale)
+    is_patient = problem.min_run_min > 1 or problem.running_left_min > 0
+    kind = PatientTable if is_patient else Table
+    table = kind(_of_places(problem, kept), kept, scale)
     last = table.fill()
     if last is None:
         return None

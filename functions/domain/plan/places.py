@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forecaster.series import Forecast, LeftOut, ZoneForecast
+from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable
+from functions.domain.plan.prices import usd_per_h as prices_of
 from functions.domain.regions import REGIONS, Region, check_job, zones_with_machine
 from functions.errors import IntensityUnavailableError, InvalidInputError, StockOutError
 from vm_runtime.contract.job import Job
@@ -17,6 +19,8 @@ class Place:
     compute_zone: str
     """Where a VM would be made: the first compute zone that is not blocked."""
     forecast: ZoneForecast
+    usd_per_h: float | None = None
+    """Price of the machine there, `None` if it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +31,12 @@ class _Refusal:
 
 
 def find_places(
-    job: Job, forecast: Forecast, *, blocked: Sequence[str], running_in: str | None
+    job: Job,
+    forecast: Forecast,
+    *,
+    blocked: Sequence[str],
+    running_in: str | None,
+    prices: PriceTable = DEFAULT_PRICES,
 ) -> tuple[tuple[Place, ...], tuple[LeftOut, ...]]:
     """Return the places for `job` in the order of its regions, and the grid zones left out.
 
@@ -38,6 +47,7 @@ def find_places(
         forecast: a grid zone without one is no place.
         blocked: compute zones and regions without capacity or quota.
         running_in: compute zone in which the job's VM runs, `None` if none does.
+        prices: of machines; a region without one is no place if money counts.
 
     Raises:
         InvalidInputError: the job names an unknown region, or no region has its machine.
@@ -46,8 +56,16 @@ def find_places(
     """
     if any(name not in REGIONS for name in job.allowed_regions):
         check_job(job)
+    usd = prices_of(prices, job.machine_type)
     found = [
-        _judge(REGIONS[name], job, forecast, blocked=blocked, running_in=running_in)
+        _judge(
+            REGIONS[name],
+            job,
+            forecast,
+            blocked=blocked,
+            running_in=running_in,
+            usd_per_h=usd.get(name),
+        )
         for name in job.allowed_regions
     ]
     refusals = [each for each in found if isinstance(each, _Refusal)]
@@ -57,13 +75,14 @@ def find_places(
     return places, tuple(LeftOut(grid_zone=r.grid_zone, reason=r.reason) for r in refusals)
 
 
-def _judge(
+def _judge(  # noqa: PLR0913 - each fact that may rule a region out
     region: Region,
     job: Job,
     forecast: Forecast,
     *,
     blocked: Sequence[str],
     running_in: str | None,
+    usd_per_h: float | None,
 ) -> Place | _Refusal:
     zones = zones_with_machine(region, job.machine_type)
     if not zones:
@@ -74,13 +93,16 @@ def _judge(
         reasons = {each.grid_zone: each.reason for each in forecast.left_out}
         reason = reasons.get(region.grid_zone, "the forecast does not cover it")
         return _Refusal(grid_zone=region.grid_zone, reason=reason, error=IntensityUnavailableError)
+    if job.price_weight_g_per_usd and usd_per_h is None:
+        reason = f"no price is known for {job.machine_type} in {region.name}, and money counts"
+        return _Refusal(grid_zone=region.grid_zone, reason=reason, error=InvalidInputError)
     free = [zone for zone in zones if zone not in blocked and region.name not in blocked]
     if not free and running_in in region.compute_zones:
         free = [str(running_in)]
     if not free:
         reason = f"blocked for now: no capacity or quota for {job.machine_type} in {region.name}"
         return _Refusal(grid_zone=region.grid_zone, reason=reason, error=StockOutError)
-    return Place(region=region, compute_zone=free[0], forecast=of_zone)
+    return Place(region=region, compute_zone=free[0], forecast=of_zone, usd_per_h=usd_per_h)
 
 
 def _no_place(job: Job, refusals: Sequence[_Refusal]) -> Exception:
@@ -91,4 +113,6 @@ def _no_place(job: Job, refusals: Sequence[_Refusal]) -> Exception:
         return IntensityUnavailableError(f"{message} Wait for data or allow more regions.")
     if StockOutError in errors:
         return StockOutError(f"{message} Wait for capacity or allow more regions.")
-    return InvalidInputError(f"{message} Allow more regions or take another machine.")
+    return InvalidInputError(
+        f"{message} Change allowed_regions, machine_type or the table of prices."
+    )

@@ -3,8 +3,9 @@
 Costs are of any unit: grams, or grams with money weighed in. Knows nothing of jobs or forecasts.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,19 @@ TIE_BITS = 20
 START_TIE = 1
 MOVE_TIE = 1 << 10
 _ROOM_BITS = 38
+
+
+class Entry(StrEnum):
+    """How a run begins; what it owes depends on it."""
+
+    GOES_ON = "goes on"
+    """A VM ran in this place before the first slot."""
+    START = "start"
+    """After a pause."""
+    MOVE = "move"
+    """Without a pause after a run elsewhere."""
+    ELSEWHERE = "elsewhere"
+    """After a short pause, when a VM ran elsewhere in the slot before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +64,9 @@ class Extras:
     """What a run costs once, beyond its minutes, by slot and place in which it begins.
 
     All of shape (slots, places). May be negative (a VM that boots draws less than one that
-    trains), but never by more than the overhead's own minutes cost: an overhead is no gain.
+    trains), but never by more than the overhead's own minutes cost: an overhead is no gain. With
+    negative ones, `min_run_min` must be above every overhead, or a run that ends before its start
+    is done would gain after all. An entry inside the slot is never cheaper than one at its begin.
     """
 
     start: Floats
@@ -64,15 +80,44 @@ class Extras:
     elsewhere_late: Floats
     """The same inside the slot."""
 
+    @classmethod
+    def constant(cls, amount: float, shape: tuple[int, ...]) -> "Extras":
+        """Return the same amount everywhere."""
+        same = np.full(shape, amount)
+        return cls(start=same, start_late=same, move=same, elsewhere=same, elsewhere_late=same)
+
+    def _each(self, change: Callable[[Floats], Floats]) -> "Extras":
+        return Extras(
+            start=change(self.start),
+            start_late=change(self.start_late),
+            move=change(self.move),
+            elsewhere=change(self.elsewhere),
+            elsewhere_late=change(self.elsewhere_late),
+        )
+
     def of_places(self, places: NDArray[np.intp]) -> "Extras":
         """Return the extras of some places."""
-        return Extras(
-            start=self.start[:, places],
-            start_late=self.start_late[:, places],
-            move=self.move[:, places],
-            elsewhere=self.elsewhere[:, places],
-            elsewhere_late=self.elsewhere_late[:, places],
-        )
+        return self._each(lambda amounts: amounts[:, places])
+
+    def of_slots(self, slots: slice) -> "Extras":
+        """Return the extras of some slots."""
+        return self._each(lambda amounts: amounts[slots])
+
+    def plus(self, amount: float) -> "Extras":
+        """Return the extras with `amount` added to each."""
+        return self._each(lambda amounts: amounts + amount) if amount else self
+
+    def at_least(self, amount: float) -> "Extras":
+        """Return the extras, none below `amount`."""
+        return self._each(lambda amounts: np.maximum(amounts, amount))
+
+    def of(self, entry: Entry, *, late: bool) -> Floats:
+        """Return the amounts of a start, a move or a start elsewhere."""
+        if entry is Entry.MOVE:
+            return self.move
+        if entry is Entry.START:
+            return self.start_late if late else self.start
+        return self.elsewhere_late if late else self.elsewhere
 
     def highest(self) -> float:
         """Return the largest amount."""
@@ -98,7 +143,7 @@ class Problem:
     extras: Extras | None = None
     """`None`: none."""
     min_run_min: int = 1
-    """Shortest run."""
+    """Shortest run, overhead included."""
     running_left_min: int = 0
     """How long the run that goes on must still last."""
 
@@ -121,8 +166,17 @@ class Run:
     begin_min: int
     end_min: int
     overhead_min: int
-    moved: bool = False
-    """Whether it took over from another place."""
+    entry: Entry = Entry.START
+
+    @property
+    def moved(self) -> bool:
+        """Whether it took over from another place."""
+        return self.entry in (Entry.MOVE, Entry.ELSEWHERE)
+
+    @property
+    def minutes(self) -> int:
+        """How long it lasts."""
+        return self.end_min - self.begin_min
 
 
 def joined(runs: Sequence[Run]) -> tuple[Run, ...]:
@@ -131,13 +185,7 @@ def joined(runs: Sequence[Run]) -> tuple[Run, ...]:
     for run in runs:
         before = merged[-1] if merged else None
         if before and before.place == run.place and before.end_min == run.begin_min:
-            merged[-1] = Run(
-                place=run.place,
-                begin_min=before.begin_min,
-                end_min=run.end_min,
-                overhead_min=before.overhead_min,
-                moved=before.moved,
-            )
+            merged[-1] = replace(before, end_min=run.end_min)
         else:
             merged.append(run)
     return tuple(merged)

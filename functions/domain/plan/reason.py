@@ -10,6 +10,9 @@ from functions.domain.regions import region_of
 _NEAR = 0.005
 """Differences below half a percent are no differences for a person."""
 
+_NEARLY_ALL = 0.95
+"""From this share of the gain on, a simpler way is as good for a person."""
+
 _WHOLE_GRAMS = 100.0
 """From here on tenths of a gram say nothing."""
 
@@ -29,6 +32,10 @@ class Circumstances:
     planned_h: float
     later_h: float
     """Work beyond the end of the forecast, hours."""
+    set_aside: tuple[str, ...] = ()
+    """Limits of the job that are not kept."""
+    price_counts: bool = False
+    """Whether money was weighed in."""
 
 
 def reason_of(circumstances: Circumstances, alternatives: Sequence[Alternative]) -> str:
@@ -40,6 +47,13 @@ def reason_of(circumstances: Circumstances, alternatives: Sequence[Alternative])
     parts += _against_fixed(
         plan, by_policy.get(Policy.RUN_NOW_HERE), by_policy.get(Policy.BEST_FIXED_REGION)
     )
+    if circumstances.price_counts and plan.usd is not None:
+        parts.append(f"{plan.usd:.2f} USD, which counted too")
+    if circumstances.set_aside and circumstances.missed_deadline is None:
+        names = " and ".join(circumstances.set_aside)
+        parts.append(
+            f"{names} set aside, because the deadline would be missed: rather dirty than late"
+        )
     if not circumstances.work_is_known:
         parts.append(
             "it is not known how much work or time there is, so it runs in the cleanest half of"
@@ -95,6 +109,9 @@ def _against_fixed(
         return []
     share = (here.emissions_gco2eq - fixed.emissions_gco2eq) / gain
     region = region_of(fixed.compute_zones[0]).name
+    if share >= _NEARLY_ALL:
+        much = f"nearly all of that gain ({_percent(share)})"
+        return [f"always {region} from now on gives {much}: waiting and moving add little"]
     return [f"always {region} from now on gives {_percent(share)} of that gain"]
 
 

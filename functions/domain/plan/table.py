@@ -12,9 +12,11 @@ from functions.domain.plan.problem import (
     START_TIE,
     TIE_BITS,
     Costs,
+    Extras,
     Problem,
     whole,
 )
+from functions.domain.plan.problem import Entry as How
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +47,7 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class Entries:
     """Least costs just before the first minute in a slot, overhead already owed."""
 
     low: int
@@ -66,13 +68,31 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Last:
-    """Where the work ends: `minutes` into `slot`."""
+class Piece:
+    """A part of a run, between two states of the table."""
 
     slot: int
+    """In which it begins."""
     place: int
-    minutes: int
+    work: int
+    """Done before it, its own overhead already owed."""
+    begin_min: int
+    end_min: int
+    goes_on: bool = False
+    """Whether it certainly goes on in its place; if not, its least cost tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Last:
+    """The piece in which the work ends."""
+
+    piece: Piece
     cost: int
+    """Of the whole plan."""
+
+    def is_better_than(self, other: "Last | None") -> bool:
+        """Tell whether it costs less; if not, the one that was found first finishes first."""
+        return other is None or self.cost >> TIE_BITS < other.cost >> TIE_BITS
 
 
 class ExtraCosts:
@@ -82,16 +102,32 @@ class ExtraCosts:
         """Take the extras of `problem`; all 0 if it has none."""
         extras = problem.extras
         self.any = extras is not None
-        if extras is not None:
-            self.start = whole(extras.start, scale)[:, :, None]
-            self.start_late = whole(extras.start_late, scale)[:, :, None]
-            self.move = whole(extras.move, scale)[:, :, None]
-            self.elsewhere = whole(extras.elsewhere, scale)[:, :, None]
-            self.elsewhere_late = whole(extras.elsewhere_late, scale)[:, :, None]
+        if extras is None:
+            extras = Extras.constant(0.0, problem.per_min.shape)
+        self.start = whole(extras.start, scale)[:, :, None]
+        self.start_late = whole(extras.start_late, scale)[:, :, None]
+        self.move = whole(extras.move, scale)[:, :, None]
+        self.elsewhere = whole(extras.elsewhere, scale)[:, :, None]
+        self.elsewhere_late = whole(extras.elsewhere_late, scale)[:, :, None]
+
+    def of(self, entry: How, slot: int, place: int, *, late: bool) -> int:
+        """Return the extra cost of one entry."""
+        if not self.any or entry is How.GOES_ON:
+            return 0
+        if entry is How.MOVE:
+            costs = self.move
+        elif entry is How.START:
+            costs = self.start_late if late else self.start
+        else:
+            costs = self.elsewhere_late if late else self.elsewhere
+        return int(costs[slot, place, 0])
 
 
 class Table:
     """All edges and entries of one problem, within what is kept of it."""
+
+    goes_on_at_once = True
+    """Whether a run may end, and a run that goes on may be taken for one that begins."""
 
     def __init__(self, problem: Problem, kept: Kept, scale: float) -> None:
         """Prepare the table; `fill` does the work. The places of `problem` are those kept."""
@@ -103,7 +139,17 @@ class Table:
         self.places = problem.per_min.shape[1]
         self._low, self._high = kept.low, kept.high
         self.edges: list[Edge] = []
-        self.entries: list[Entry] = []
+        self.entries: list[Entries] = []
+
+    def entry_cost(self, piece: Piece, *, late: bool) -> int:
+        """Return the least cost before the first minute of `piece`."""
+        entries = self.entries[piece.slot]
+        return int(entries.costs[int(late), piece.place, piece.work - entries.low])
+
+    def running_overhead(self, slot: int) -> int:
+        """Return what the run before the first slot adds to what a run in `slot` owes."""
+        is_first = slot == 0 and self.problem.running is not None
+        return self.overheads.running_min if is_first else 0
 
     def fill(self) -> Last | None:
         """Return where the cheapest plan ends, the earliest of equals; `None` if there is none."""
@@ -114,8 +160,7 @@ class Table:
             entry = self._entry(slot, self.edges[-1])
             self.entries.append(entry)
             last = self._last(slot, entry)
-            # Strictly less: an equal total in a later slot finishes later.
-            if last and (best is None or last.cost >> TIE_BITS < best.cost >> TIE_BITS):
+            if last and last.is_better_than(best):
                 best = last
             self.edges.append(self._next_edge(slot, self.edges[-1], entry))
         return best
@@ -133,7 +178,7 @@ class Table:
                 on[running, at] = 0
         return Edge(low, off, on, ended, on.min(axis=0), ended.min(axis=0))
 
-    def _entry(self, slot: int, edge: Edge) -> Entry:
+    def _entry(self, slot: int, edge: Edge) -> Entries:
         """Return the costs of going on, starting and moving, by what is then still owed."""
         owed = self.overheads.most_min
         width = len(edge.off)
@@ -148,7 +193,7 @@ class Table:
         move = after(self.overheads.move_min)
         # A "move" within one place is among these minima, but never pays: the way without it does
         # more work in the same minutes, and could be cut short.
-        if self.extras.any:
+        if self.extras.any or not self.goes_on_at_once:
             self._fill_with_extras(slot, edge, costs, (start, elsewhere, move))
         else:
             shared = np.full(width + owed, NEVER)
@@ -163,11 +208,12 @@ class Table:
             np.minimum(late, np.minimum(own, edge.on + START_TIE), out=late)
             late = costs[1][:, elsewhere]
             np.minimum(late, any_on + MOVE_TIE, out=late)
-        going_on = costs[0][:, owed:]
-        np.minimum(going_on, edge.on, out=going_on)
+        if self.goes_on_at_once:
+            going_on = costs[0][:, owed:]
+            np.minimum(going_on, edge.on, out=going_on)
         if self.problem.allowed is not None:
             costs[:, ~self.problem.allowed[slot]] = NEVER
-        return Entry(low, costs)
+        return Entries(low, costs)
 
     def _fill_with_extras(
         self, slot: int, edge: Edge, costs: Costs, shifts: tuple[slice, slice, slice]
@@ -175,7 +221,7 @@ class Table:
         start, elsewhere, move = shifts
         extras = self.extras
         costs[:] = NEVER
-        any_on, any_ended = edge.any_on, edge.any_ended
+        any_on, any_ended = self._elsewhere(edge)
         begin, late = costs
         own = np.minimum(edge.off, edge.ended) + START_TIE
         _lower(begin[:, start], own + extras.start[slot])
@@ -186,19 +232,24 @@ class Table:
         other = np.minimum(any_on, any_ended) + MOVE_TIE
         _lower(late[:, elsewhere], other + extras.elsewhere_late[slot])
 
-    def _next_edge(self, slot: int, edge: Edge, entry: Entry) -> Edge:
+    def _elsewhere(self, edge: Edge) -> tuple[Costs, Costs]:
+        """Return the least of ON and of ENDED in other places."""
+        return edge.any_on, edge.any_ended
+
+    def _next_edge(self, slot: int, edge: Edge, entry: Entries) -> Edge:
         low = self._low[slot + 1]
         width = max(self._high[slot + 1] - low + 1, 0)
         length, per_min = self.lengths[slot], self.per_min[slot][:, None]
         off = np.full(width, NEVER)
         resting = np.minimum(edge.any_on, edge.any_ended)
         np.minimum(resting, edge.off, out=resting)
-        _put(off, resting, edge.low - low)
-        off[: max(-low, 0)] = NEVER  # an overhead that bore no work: better never started
+        put(off, resting, edge.low - low)
+        if self.problem.running_left_min <= 0:
+            off[: max(-low, 0)] = NEVER  # an overhead that bore no work: better never started
         if slot == 0 and self.problem.running is not None and 0 <= -low < width:
             off[-low] = 0  # it stops at once, and owes nothing
         on = np.full((self.places, width), NEVER)
-        _put(on, entry.begin + per_min * length, entry.low + length - low)
+        put(on, entry.begin + per_min * length, entry.low + length - low)
         if length == 1:
             ended = np.full_like(on, NEVER)
         else:
@@ -206,45 +257,117 @@ class Table:
             np.minimum(on, late, out=on)
         return Edge(low, off, on, ended, on.min(axis=0), ended.min(axis=0))
 
-    def _parts(self, slot: int, entry: Entry, low: int, width: int) -> Costs:
+    def _parts(self, slot: int, entry: Entries, low: int, width: int) -> Costs:
         """Return the least costs after 1 to all but one minutes, shape (2, places, width)."""
-        most = self.lengths[slot] - 1
-        per_min = self.per_min[slot][:, None]
-        best = np.full((2, self.places, width + most - 1), NEVER)
-        _put(best, entry.costs, entry.low - (low - most))
-        slope = per_min * np.arange(width + most)
-        best -= slope[:, :-1]
-        window = 1
-        while window < most:
-            # Windows of one size overlap to windows of any size up to twice as long.
-            step = min(window, most - window)
-            best = np.minimum(best[..., step:], best[..., :-step])
-            window += step
-        best += slope[:, most:]
-        return best
+        return after_part(
+            entry.costs, entry.low - low, width, self.per_min[slot], (1, self.lengths[slot] - 1)
+        )
 
-    def _last(self, slot: int, entry: Entry) -> Last | None:
+    def _last(self, slot: int, entry: Entries) -> Last | None:
         """Return the cheapest way to finish the work in `slot`, the earliest of equals."""
-        left = self.problem.work_min - entry.low
-        first = max(left - entry.costs.shape[2] + 1, 1)
-        last = min(self.lengths[slot], left)
+        return self._finish(slot, slot, entry.begin, entry.low, (1, self.lengths[slot]))
+
+    def _finish(
+        self, slot: int, begun: int, costs: Costs, low: int, minutes: tuple[int, int]
+    ) -> Last | None:
+        """Return the cheapest way to finish `minutes` into `slot`, from the begin of `begun` on.
+
+        Args:
+            slot: in which the work ends.
+            begun: slot with whose begin the piece begins, `slot` or one before it.
+            costs: least costs before that, by work from `low` on, shape (places, work).
+            low: see `costs`.
+            minutes: least and most minutes into `slot`.
+        """
+        before = int(self.problem.edges_min[slot] - self.problem.edges_min[begun])
+        left = self.problem.work_min - low - before
+        first, last = max(left - costs.shape[1] + 1, minutes[0]), min(minutes[1], left)
         if last < first:
             return None
-        minutes = np.arange(first, last + 1)
-        totals = entry.begin[:, left - minutes] + self.per_min[slot][:, None] * minutes
+        into = np.arange(first, last + 1)
+        totals = costs[:, left - into] + self.per_min[slot][:, None] * into
+        totals += self.between(begun, slot)[:, None]
         least = totals.min()
         if least >= IMPOSSIBLE:
             return None
         at = int(np.flatnonzero((totals >> TIE_BITS == least >> TIE_BITS).any(axis=0))[0])
         place = int(totals[:, at].argmin())
-        return Last(slot=slot, place=place, minutes=first + at, cost=int(totals[place, at]))
+        piece = Piece(
+            slot=begun,
+            place=place,
+            work=self.problem.work_min - before - int(into[at]),
+            begin_min=int(self.problem.edges_min[begun]),
+            end_min=int(self.problem.edges_min[slot] + into[at]),
+        )
+        return Last(piece=piece, cost=int(totals[place, at]))
+
+    def between(self, first: int, last: int) -> Costs:
+        """Return what all of the slots from `first` to before `last` cost, by place."""
+        lengths = self.problem.lengths_min[first:last, None]
+        total: Costs = (self.per_min[first:last] * lengths).sum(axis=0)
+        return total
+
+    def piece_to(self, edge: int, *, running: bool, place: int, work: int) -> Piece:
+        """Return the piece that leads to ON at an edge, or to ENDED in the slot before it."""
+        slot, length, cost = edge - 1, self.lengths[edge - 1], int(self.per_min[edge - 1, place])
+        entry, then = self.entries[slot], self.edges[edge]
+        begin, end = int(self.problem.edges_min[slot]), int(self.problem.edges_min[edge])
+        value = then.place_cost(then.on if running else then.ended, place, work)
+        index = work - length - entry.low
+        whole_fits = running and 0 <= index < entry.costs.shape[2]
+        if whole_fits and int(entry.begin[place, index]) + cost * length == value:
+            return Piece(slot=slot, place=place, work=work - length, begin_min=begin, end_min=end)
+        costs = entry.late if running else entry.begin
+        part = part_of(costs[place], work - entry.low, cost, value, (1, length - 1))
+        if part is None:
+            raise ArithmeticError(f"table: no piece leads to edge {edge} in {place}. Report it.")
+        begin, end = (end - part, end) if running else (begin, begin + part)
+        return Piece(slot=slot, place=place, work=work - part, begin_min=begin, end_min=end)
+
+
+def after_part(
+    costs: Costs, shift: int, width: int, per_min: Costs, minutes: tuple[int, int]
+) -> Costs:
+    """Return the least costs some minutes later.
+
+    Args:
+        costs: by work, shape (..., places, work).
+        shift: work of the first of `costs`, less that of the first result.
+        width: how many results are wanted.
+        per_min: cost of a minute by place.
+        minutes: least and most of the minutes, both above 0.
+    """
+    least, most = minutes
+    size = most - least + 1
+    best = np.full((*costs.shape[:-1], width + size - 1), NEVER)
+    put(best, costs, shift + most)
+    slope = per_min[:, None] * np.arange(width + most)
+    best -= slope[:, : width + size - 1]
+    window = 1
+    while window < size:
+        # Windows of one size overlap to windows of any size up to twice as long.
+        step = min(window, size - window)
+        best = np.minimum(best[..., step:], best[..., :-step])
+        window += step
+    best += slope[:, most:]
+    return best
+
+
+def part_of(
+    costs: Costs, index: int, per_min: int, value: int, minutes: tuple[int, int]
+) -> int | None:
+    """Return after how many minutes `costs` lead to `value` at `index`, the least of them."""
+    into = np.arange(minutes[0], minutes[1] + 1)
+    into = into[(index - into >= 0) & (index - into < len(costs))]
+    found = np.flatnonzero(costs[index - into] + per_min * into == value)
+    return int(into[found[0]]) if len(found) else None
 
 
 def _lower(target: Costs, other: Costs) -> None:
     np.minimum(target, other, out=target)
 
 
-def _put(target: Costs, source: Costs, shift: int) -> None:
+def put(target: Costs, source: Costs, shift: int) -> None:
     """Write `source`, moved by `shift` along the last axis, as far as it falls into `target`."""
     first = max(shift, 0)
     last = min(target.shape[-1], source.shape[-1] + shift)

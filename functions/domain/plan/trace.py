@@ -2,134 +2,102 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 
-import numpy as np
+from functions.domain.plan.problem import MOVE_TIE, START_TIE, Entry, Run, joined
+from functions.domain.plan.table import Last, Piece, Table
 
-from functions.domain.plan.problem import MOVE_TIE, START_TIE, Run, joined
-from functions.domain.plan.table import Last, Table
 
-_OFF, _ON, _ENDED = "off", "on", "ended"
+class _State(Enum):
+    OFF = auto()
+    ON = auto()
+    ENDED = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """The state before a run, and what the run owes at its begin."""
+    """The state before a run, and how the run begins."""
 
-    state: str
+    state: _State
     place: int
     work: int
+    entry: Entry
     overhead_min: int
-    tie: int
 
 
 def trace(table: Table, last: Last) -> tuple[Run, ...]:
     """Return the runs that lead to `last`, ascending; places as in the table."""
     runs: list[Run] = []
-    slot, place = last.slot, last.place
-    work = table.problem.work_min - last.minutes
-    begin, end = 0, last.minutes
-    while True:
-        at = int(table.problem.edges_min[slot])
-        step = _came_from(table, slot, place, work, late=begin > 0)
+    piece: Piece | None = last.piece
+    while piece is not None:
+        late = piece.begin_min > int(table.problem.edges_min[piece.slot])
+        step = _came_from(table, piece, late=late)
         runs.append(
             Run(
-                place=place,
-                begin_min=at + begin,
-                end_min=at + end,
-                overhead_min=step.overhead_min,
-                moved=step.tie == MOVE_TIE,
+                place=piece.place,
+                begin_min=piece.begin_min,
+                end_min=piece.end_min,
+                overhead_min=step.overhead_min + table.running_overhead(piece.slot),
+                entry=step.entry,
             )
         )
-        found = _piece_before(table, slot, step)
-        if found is None:
-            return joined(runs[::-1])
-        slot, place, work, begin, end = found
+        piece = _piece_before(table, piece.slot, step)
+    return joined(runs[::-1])
 
 
-def _came_from(table: Table, slot: int, place: int, work: int, *, late: bool) -> _Step:
-    """Return by which state and overhead the run's first minute is reached most cheaply."""
-    edge = table.edges[slot]
-    costs = table.entries[slot]
-    wanted = int(costs.costs[int(late), place, work - costs.low])
-    for step, cost in _ways_in(table, slot, place, work, late=late):
+def _came_from(table: Table, piece: Piece, *, late: bool) -> _Step:
+    """Return by which state and entry the run's first minute is reached most cheaply."""
+    if piece.goes_on:
+        return _Step(_State.ON, piece.place, piece.work, Entry.GOES_ON, 0)
+    wanted = table.entry_cost(piece, late=late)
+    for step, cost in _ways_in(table, piece, late=late):
         if cost == wanted:
             return step
-    raise ArithmeticError(f"trace: no way into slot {slot} at {edge.low}. Report it.")
+    raise ArithmeticError(f"trace: no way into {piece}. Report it.")
 
 
-def _ways_in(
-    table: Table, slot: int, place: int, work: int, *, late: bool
-) -> Iterator[tuple[_Step, int]]:
-    edge, overheads, extras = table.edges[slot], table.overheads, table.extras
-    start, elsewhere, move = overheads.start_min, overheads.elsewhere_min, overheads.move_min
-    extra_start = extra_elsewhere = extra_move = 0
-    if extras.any:
-        extra_start = int((extras.start_late if late else extras.start)[slot, place, 0])
-        extra_elsewhere = int((extras.elsewhere_late if late else extras.elsewhere)[slot, place, 0])
-        extra_move = int(extras.move[slot, place, 0])
-    if not late:
-        yield _Step(_ON, place, work, 0, 0), edge.place_cost(edge.on, place, work)
-    then = work + start
-    tie = START_TIE + extra_start
-    yield _Step(_OFF, place, then, start, START_TIE), edge.off_cost(then) + tie
-    yield (
-        _Step(_ENDED, place, then, start, START_TIE),
-        edge.place_cost(edge.ended, place, then) + tie,
+def _ways_in(table: Table, piece: Piece, *, late: bool) -> Iterator[tuple[_Step, int]]:
+    edge, overheads, place = table.edges[piece.slot], table.overheads, piece.place
+    on, ended = _State.ON, _State.ENDED
+    if not late and table.goes_on_at_once:
+        goes_on = _Step(on, place, piece.work, Entry.GOES_ON, 0)
+        yield goes_on, edge.place_cost(edge.on, place, piece.work)
+    start = overheads.start_min
+    then = piece.work + start
+    cost = START_TIE + table.extras.of(Entry.START, piece.slot, place, late=late)
+    yield _Step(_State.OFF, place, then, Entry.START, start), edge.off_cost(then) + cost
+    own = [(ended, edge.ended), (on, edge.on)] if late else [(ended, edge.ended)]
+    for state, costs in own:
+        before = edge.place_cost(costs, place, then)
+        yield _Step(state, place, then, Entry.START, start), before + cost
+    elsewhere, move = overheads.elsewhere_min, overheads.move_min
+    ways = [(ended, edge.ended, Entry.ELSEWHERE, elsewhere)]
+    ways.append(
+        (on, edge.on, Entry.ELSEWHERE, elsewhere) if late else (on, edge.on, Entry.MOVE, move)
     )
-    if late:
-        yield (
-            _Step(_ON, place, then, start, START_TIE),
-            edge.place_cost(edge.on, place, then) + tie,
-        )
-    tie = MOVE_TIE + extra_elsewhere
-    then = work + elsewhere
-    for other in range(table.places):
-        if other == place:
-            continue
-        cost = edge.place_cost(edge.ended, other, then) + tie
-        yield _Step(_ENDED, other, then, elsewhere, MOVE_TIE), cost
-        if late:
-            cost = edge.place_cost(edge.on, other, then) + tie
-            yield _Step(_ON, other, then, elsewhere, MOVE_TIE), cost
-        else:
-            cost = edge.place_cost(edge.on, other, work + move) + MOVE_TIE + extra_move
-            yield _Step(_ON, other, work + move, move, MOVE_TIE), cost
+    for state, costs, entry, overhead in ways:
+        cost = MOVE_TIE + table.extras.of(entry, piece.slot, place, late=late)
+        then = piece.work + overhead
+        for other in range(table.places):
+            if other != place:
+                before = edge.place_cost(costs, other, then)
+                yield _Step(state, other, then, entry, overhead), before + cost
 
 
-def _piece_before(table: Table, slot: int, step: _Step) -> tuple[int, int, int, int, int] | None:
-    """Return slot, place, work before, begin and end of the piece before; `None`: there is none."""
+def _piece_before(table: Table, edge: int, step: _Step) -> Piece | None:
+    """Return the piece that ended before the step, `None` if there is none."""
     state, place, work = step.state, step.place, step.work
-    while slot > 0:
-        slot -= 1
-        if state != _OFF:
-            return (slot, place, *_piece(table, slot, state, place, work))
-        value, before = table.edges[slot + 1].off_cost(work), table.edges[slot]
+    while edge > 0:
+        if state is not _State.OFF:
+            return table.piece_to(edge, running=state is _State.ON, place=place, work=work)
+        value, before = table.edges[edge].off_cost(work), table.edges[edge - 1]
+        edge -= 1
         if value == before.off_cost(work):
             continue
-        if slot == 0 and table.problem.running is not None and work == 0:
-            return None
+        if edge == 0 and table.problem.running is not None and work == 0:
+            return None  # what ran before the first slot was stopped at once
         column = work - before.low
-        state = _ON if value == before.on[:, column].min() else _ENDED
-        place = int((before.on if state == _ON else before.ended)[:, column].argmin())
+        state = _State.ON if value == before.any_on[column] else _State.ENDED
+        costs = before.on if state is _State.ON else before.ended
+        place = int(costs[:, column].argmin())
     return None
-
-
-def _piece(table: Table, slot: int, state: str, place: int, work: int) -> tuple[int, int, int]:
-    """Return work before, begin and end of the piece of `slot` that leads to the state."""
-    length, cost = table.lengths[slot], int(table.per_min[slot, place])
-    entry, edge = table.entries[slot], table.edges[slot + 1]
-    value = edge.place_cost(edge.on if state == _ON else edge.ended, place, work)
-    if state == _ON:
-        index = work - length - entry.low
-        fits = 0 <= index < entry.costs.shape[2]
-        if fits and int(entry.begin[place, index]) + cost * length == value:
-            return work - length, 0, length
-    source = entry.late if state == _ON else entry.begin
-    minutes = np.arange(1, length)
-    at = work - minutes - entry.low
-    inside = (at >= 0) & (at < source.shape[1])
-    minutes, at = minutes[inside], at[inside]
-    reached = source[place, at] + cost * minutes == value
-    part = int(minutes[np.flatnonzero(reached)[0]])
-    begin, end = (length - part, length) if state == _ON else (0, part)
-    return work - part, begin, end

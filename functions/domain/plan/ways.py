@@ -1,128 +1,162 @@
-"""Ways to do a work on a grid: at once, in the cleanest half of each day, with perfect freedom."""
+"""Ways to do a work on given terms: at once, in one window, half of each day, freely."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from functions.domain.plan.grid import HOUR_MIN, Grid
+from functions.domain.plan.grid import HOUR_MIN
 from functions.domain.plan.optimum import cheapest_runs
-from functions.domain.plan.problem import Overheads, Problem, Run, joined
+from functions.domain.plan.problem import Entry, Run, joined
+from functions.domain.plan.terms import Terms
 
 DAY_MIN = 24 * HOUR_MIN
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Meter:
-    """Tells what runs emit."""
-
-    grid: Grid
-    power_w: float
-    sums: NDArray[np.float64]
-
-    @classmethod
-    def on(cls, grid: Grid, power_w: float) -> "Meter":
-        """Return a meter for `grid` and a machine of `power_w`."""
-        return cls(grid, power_w, grid.hours_of_intensity())
-
-    def emissions_gco2eq(self, place: int, begin_min: int, end_min: int) -> float:
-        """Return what the machine emits in `place` between two minutes, g."""
-        ends = np.interp([begin_min, end_min], self.grid.edges_min, self.sums[:, place])
-        return float(ends[1] - ends[0]) * self.power_w / 1000
-
-    def total_gco2eq(self, runs: Sequence[Run]) -> float:
-        """Return what all `runs` emit, g."""
-        return sum(self.emissions_gco2eq(run.place, run.begin_min, run.end_min) for run in runs)
-
-
-def cleanest(
-    grid: Grid, work: int, overheads: Overheads, running: int | None
-) -> tuple[Run, ...] | None:
-    """Return the exact optimum of `work` minutes on `grid`, `None` if they do not fit."""
-    problem = Problem(
-        edges_min=grid.edges_min,
-        per_min=grid.gco2eq_per_kwh,
-        work_min=work,
-        overheads=overheads,
-        running=running,
-    )
-    return cheapest_runs(problem)
+Runs = tuple[Run, ...]
 
 
 def work_min(runs: Sequence[Run]) -> int:
     """Return the work that `runs` do, minutes."""
-    return sum(run.end_min - run.begin_min - run.overhead_min for run in runs)
+    return sum(run.minutes - run.overhead_min for run in runs)
 
 
-def at_once(
-    grid: Grid, place: int, work: int, overheads: Overheads, running: int | None
-) -> tuple[Run, ...]:
-    """Return one run in `place` without a pause, cut where the grid ends."""
-    moved = running is not None and running != place
-    owed = overheads.move_min if moved else overheads.start_min if running is None else 0
-    end = min(owed + work, grid.minutes)
-    return (Run(place=place, begin_min=0, end_min=end, overhead_min=owed, moved=moved),)
+def cleanest(
+    terms: Terms, work: int, running: int | None, running_left_min: int = 0
+) -> Runs | None:
+    """Return the exact optimum of `work` minutes, `None` if they do not fit."""
+    return cheapest_runs(terms.problem(work, running, running_left_min))
 
 
-def soonest(meter: Meter, work: int, overheads: Overheads, running: int | None) -> tuple[Run, ...]:
+def at_once(terms: Terms, place: int, work: int, running: int | None) -> Runs:
+    """Return one run in `place` without a pause, cut where the data end."""
+    overheads = terms.overheads
+    if running is None:
+        entry, owed = Entry.START, overheads.start_min
+    elif running == place:
+        entry, owed = Entry.GOES_ON, overheads.running_min
+    else:
+        entry, owed = Entry.MOVE, overheads.move_min + overheads.running_min
+    end = min(owed + work, _known_until(terms, place))
+    return (Run(place=place, begin_min=0, end_min=end, overhead_min=owed, entry=entry),)
+
+
+def _known_until(terms: Terms, place: int) -> int:
+    """Return up to which minute there are data for `place` without a gap."""
+    if terms.known is None or terms.known[:, place].all():
+        return terms.grid.minutes
+    return int(terms.grid.edges_min[int(terms.known[:, place].argmin())])
+
+
+def soonest(terms: Terms, work: int, running: int | None) -> Runs:
     """Return the run that finishes first, the cleanest of those that do: dirty rather than late."""
-    places = range(meter.sums.shape[1])
-    ways = [at_once(meter.grid, place, work, overheads, running) for place in places]
-    return min(ways, key=lambda way: (way[0].overhead_min, meter.total_gco2eq(way)))
+    places = range(terms.grid.gco2eq_per_kwh.shape[1])
+    ways = [at_once(terms, place, work, running) for place in places]
+    ways = [way for way in ways if way[0].minutes > 0]
+    # What does all of the work first, then what does most before the data end, then the cleanest.
+    return min(
+        ways,
+        key=lambda way: (
+            work_min(way) < work,
+            way[0].overhead_min,
+            -work_min(way),
+            terms.total_score(way),
+        ),
+    )
 
 
-def cleanest_halves(
-    grid: Grid, overheads: Overheads, running: int | None, most_work: int | None
-) -> tuple[Run, ...]:
-    """Return the exact optimum of running half of each 24 h, counted from the grid's start.
+def best_window(terms: Terms, work: int, running: int | None) -> Runs | None:
+    """Return the best run in one piece, `None` if none fits; it may wait, but never pauses.
 
-    Counted from the start and not from midnight, so that a plan made anew each hour sees a whole
-    cycle ahead each time: with what is left of a day it would wait for the evening each day.
+    Its cost is linear in its begin while both ends stay in their slots: it touches an edge.
+    """
+    overheads, grid = terms.overheads, terms.grid
+    best: Runs | None = None
+    places = range(grid.gco2eq_per_kwh.shape[1])
+    length = overheads.start_min + work
+    begins = np.unique(np.concatenate([grid.edges_min, grid.edges_min - length]))
+    begins = begins[(begins >= (0 if running is None else 1)) & (begins + length <= grid.minutes)]
+    allowed = terms.allowed()
+    found = [at_once(terms, place, work, running) for place in places]
+    found = [way for way in found if work_min(way) == work and _is_allowed(terms, way[0])]
+    for place in places:
+        order = np.argsort(terms.spans_score(place, begins, begins + length), kind="stable")
+        for begin in begins[order]:
+            run = Run(
+                place=place,
+                begin_min=int(begin),
+                end_min=int(begin) + length,
+                overhead_min=overheads.start_min,
+            )
+            if allowed is None or _is_allowed(terms, run):
+                found.append((run,))
+                break
+    for way in found:
+        if best is None or terms.total_score(way) < terms.total_score(best) - 1e-9:
+            best = way
+    return best
+
+
+def _is_allowed(terms: Terms, run: Run) -> bool:
+    allowed = terms.allowed()
+    if allowed is None:
+        return True
+    edges = terms.grid.edges_min
+    first = int(np.searchsorted(edges, run.begin_min, side="right")) - 1
+    last = int(np.searchsorted(edges, run.end_min, side="left"))
+    return bool(allowed[first:last, run.place].all())
+
+
+def cleanest_halves(terms: Terms, running: int | None, most_work: int | None) -> Runs:
+    """Return the exact optimum of running half of each 24 h, counted from the begin.
+
+    Counted from there and not from midnight, so that a plan made anew each hour sees a whole cycle
+    ahead each time: with what is left of a day it would wait for the evening each day.
 
     Args:
-        grid: all minutes that may be used.
-        overheads: what starts and moves cost.
+        terms: of all minutes that may be used.
         running: place in which a VM runs at the start, `None` if none does.
         most_work: work after which to stop, minutes; `None`: not known.
     """
     runs: list[Run] = []
     left = most_work
-    for begin in range(0, grid.minutes, DAY_MIN):
-        window = grid.since(begin)
-        window = window.until(min(DAY_MIN, window.minutes))
-        half = window.minutes // 2 - overheads.start_min
+    for begin in range(0, terms.grid.minutes, DAY_MIN):
+        window = terms.since(begin)
+        window = window.until(min(DAY_MIN, window.grid.minutes))
+        half = window.grid.minutes // 2 - terms.overheads.start_min
         work = half if left is None else min(half, left)
-        found = cleanest(window, work, overheads, running) if work > 0 else None
+        found = cleanest(window, work, running) if work > 0 else None
         shifted = [
             replace(run, begin_min=run.begin_min + begin, end_min=run.end_min + begin)
             for run in found or ()
         ]
-        at_end = bool(shifted) and shifted[-1].end_min == begin + window.minutes
+        at_end = bool(shifted) and shifted[-1].end_min == begin + window.grid.minutes
         running = shifted[-1].place if at_end else None
         left = None if left is None else left - work_min(shifted)
         runs += shifted
     return joined(runs)
 
 
-def bound(grid: Grid, work: int) -> tuple[Run, ...]:
-    """Return the cleanest minutes for `work`, were starts and moves free."""
-    best = grid.gco2eq_per_kwh.argmin(axis=1)
-    lowest = grid.gco2eq_per_kwh.min(axis=1)
+def bound(terms: Terms, work: int) -> Runs:
+    """Return the best minutes for `work`, were starts and moves free."""
+    grid, score = terms.grid, terms.score_per_min()
+    if terms.known is not None:
+        score = np.where(terms.known, score, np.inf)
+    best, lowest = score.argmin(axis=1), score.min(axis=1)
     lengths = np.diff(grid.edges_min)
     order = np.argsort(lowest, kind="stable")
     used = np.clip(work - (np.cumsum(lengths[order]) - lengths[order]), 0, lengths[order])
+    used[~np.isfinite(lowest[order])] = 0
+    minutes_of = dict(zip(order.tolist(), used.tolist(), strict=True))
     runs: list[Run] = []
-    for slot in sorted(int(slot) for slot in order[used > 0]):
-        begin, minutes = int(grid.edges_min[slot]), int(used[np.flatnonzero(order == slot)[0]])
-        moved = bool(runs) and runs[-1].end_min == begin and runs[-1].place != int(best[slot])
-        runs.append(
-            Run(
-                place=int(best[slot]),
-                begin_min=begin,
-                end_min=begin + minutes,
-                overhead_min=0,
-                moved=moved,
-            )
+    for slot in np.sort(order[used > 0]).tolist():
+        begin, place = int(grid.edges_min[slot]), int(best[slot])
+        moved = bool(runs) and runs[-1].end_min == begin and runs[-1].place != place
+        run = Run(
+            place=place,
+            begin_min=begin,
+            end_min=begin + int(minutes_of[slot]),
+            overhead_min=0,
+            entry=Entry.MOVE if moved else Entry.START,
         )
+        runs.append(run)
     return joined(runs)
