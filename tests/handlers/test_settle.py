@@ -10,7 +10,7 @@ from memory_blobs import MemoryBlobStore
 from sample_jobs import SHORT, job, steps_of
 from simulated_clock import START
 
-from forecaster.series import IntensityDay
+from forecaster.series import IntensityDay, IntensityHour
 from functions.domain.accounting.document import Receipt
 from functions.domain.lifecycle.state import Phase
 from functions.domain.lifecycle.timing import Timing
@@ -145,29 +145,35 @@ def test_final_values_update_a_settled_receipt_and_it_says_by_how_much() -> None
     assert after == receipt_in(world)
 
 
-def test_estimates_keep_a_receipt_open_and_the_tick_renews_it() -> None:
-    """As long as hours are estimates the job is looked at, for three days."""
+def test_estimates_keep_a_receipt_open_and_the_tick_renews_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As long as hours are estimates the job is looked at; final values then change the total."""
     world = finished(room_h=14)
-    documents = Documents(world.store)
-    tick_on(world)
-    for zone, day in {(row.grid_zone, row.hour.date()) for row in receipt_in(world).rows}:
-        name = object_names.intensity(zone, day)
-        found = documents.find(IntensityDay, name)
-        assert found is not None
-        hours = tuple(replace(hour, estimated=True) for hour in found.document.hours)
-        documents.write(name, replace(found.document, hours=hours), if_generation=found.generation)
-    world.grid.silent = {row.grid_zone for row in receipt_in(world).rows}
+    real = world.grid.recent_hours
+
+    def estimated(grid_zone: str, now: datetime) -> list[IntensityHour]:
+        return [replace(hour, estimated=True) for hour in real(grid_zone, now)]
+
+    def final(grid_zone: str, now: datetime) -> list[IntensityHour]:
+        hours = real(grid_zone, now)
+        return [replace(hour, gco2eq_per_kwh=hour.gco2eq_per_kwh / 2) for hour in hours]
+
+    monkeypatch.setattr(world.grid, "recent_hours", estimated)
     tick_on(world, 10)
     draft = receipt_in(world)
     assert draft.estimated_hours > 0
+    assert not draft.is_provisional
     assert not world.state("digits").settled
 
-    revise(world, draft, 0.5)
+    monkeypatch.setattr(world.grid, "recent_hours", final)
     tick_on(world)
 
-    final = receipt_in(world)
-    assert final.estimated_hours == 0
-    assert final.emissions_gco2eq == pytest.approx(0.5 * draft.emissions_gco2eq)
+    receipt = receipt_in(world)
+    assert receipt.estimated_hours == 0
+    assert receipt.emissions_gco2eq == pytest.approx(0.5 * draft.emissions_gco2eq)
+    assert receipt.revisions[-1].revised_gco2eq == pytest.approx(-receipt.emissions_gco2eq)
+    assert world.state("digits").settled
 
 
 class _Raced(MemoryBlobStore):
