@@ -14,6 +14,7 @@ from forecaster.recording import read_file
 from forecaster.series import HOUR
 
 ATTRIBUTION = "ATTRIBUTION.txt"
+"""File beside recorded hours whose first line says whose they are."""
 COLUMNS = "zone,datetime_utc,carbon_intensity,carbon_intensity_direct,data_estimated,source_id"
 
 Hours: TypeAlias = dict[int, str]

@@ -14,9 +14,8 @@ import numpy as np
 
 from forecaster.history import load_folder
 from forecaster.series import Basis, IntensityHistory
+from forecaster.zone_file import ATTRIBUTION
 
-ATTRIBUTION = "ATTRIBUTION.txt"
-"""File beside recorded hours whose first line says whose they are."""
 _PUBLISHER = "Electricity Maps, electricitymaps.com"
 _META = "attribution", "origin", "basis"
 

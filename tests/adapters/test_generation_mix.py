@@ -3,7 +3,11 @@
 The forms are those of the services' documentation; no test asks the services themselves.
 """
 
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -12,7 +16,7 @@ import responses
 
 from functions.adapters.emission_factors import GCO2EQ_PER_KWH, Kind, intensity
 from functions.adapters.energy_charts import COUNTRIES, KINDS
-from functions.adapters.generation_mix import COVERED, GenerationMix
+from functions.adapters.generation_mix import AT_ONCE, COVERED, GenerationMix
 from functions.domain.regions import GRID_ZONES
 from functions.errors import IntensityUnavailableError
 
@@ -237,3 +241,41 @@ def test_each_kind_has_a_plausible_factor() -> None:
     assert max(GCO2EQ_PER_KWH[k] for k in clean) < min(GCO2EQ_PER_KWH[k] for k in fossil)
     assert intensity({}) is None
     assert intensity({Kind.GAS: 0.0}) is None
+
+
+def test_all_zones_at_once_are_asked_a_few_at_a_time() -> None:
+    """As `record_all` asks: thirteen threads, over real connections to a free service."""
+    running, most, lock = 0, 0, threading.Lock()
+    together = threading.Barrier(AT_ONCE, timeout=20)
+    zones = COVERED[len(COVERED) % AT_ONCE :]
+
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            nonlocal running, most
+            with lock:
+                running += 1
+                most = max(most, running)
+            together.wait()
+            country = self.path.partition("country=")[2].partition("&")[0]
+            british = {"data": [half(1, gas=100), half(0.5, gas=100)]}
+            body = charts({"Fossil gas": [10.0]}) if country else british
+            data = json.dumps(body).encode()
+            with lock:
+                running -= 1
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        source = GenerationMix(energy_charts_url=url, uk_url=url)
+        with ThreadPoolExecutor(len(zones)) as pool:
+            found = list(pool.map(lambda zone: source.recent_hours(zone, NOW), zones))
+        server.shutdown()
+    assert all(hours[-1].gco2eq_per_kwh == 490 for hours in found)
+    assert most == AT_ONCE
