@@ -13,10 +13,19 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import fake_gcs
+from vm_process import COUNT
 
+from vm_runtime.contract import object_names
+from vm_runtime.contract.codec import encode
+from vm_runtime.contract.instance import Attribute, vm_name
+from vm_runtime.contract.job import Job
+from vm_runtime.storage.port import BlobStore
+
+JOB = "count"
 REPOSITORY = Path(__file__).parents[2]
 STARTUP = REPOSITORY / "vm_runtime/startup.sh"
 GUEST = Path(__file__).with_name("guest_programs") / "guest.py"
@@ -44,6 +53,43 @@ def why_not(*, needs_runner: bool = True) -> str | None:
     if fake_gcs.find_server() is None:
         return "fake-gcs-server is not installed"
     return None
+
+
+def metadata(bucket_url: str, incarnation: int = 1) -> dict[str, str]:
+    """Return a VM's metadata."""
+    now = datetime.now(UTC)
+    attributes = {
+        Attribute.JOB: JOB,
+        Attribute.INCARNATION: str(incarnation),
+        Attribute.BUCKET: bucket_url,
+        Attribute.INTERVAL_START: now.isoformat(),
+        Attribute.INTERVAL_END: (now + timedelta(hours=1)).isoformat(),
+        Attribute.LEASE_TTL_S: "60",
+        Attribute.SHUTDOWN_GRACE_S: "600",
+    }
+    return {
+        "instance/name": vm_name(JOB, incarnation),
+        "instance/zone": "projects/1/zones/europe-west3-b",
+        "instance/preempted": "FALSE",
+        "project/project-id": "carbon-project",
+        **{f"instance/attributes/{key}": value for key, value in attributes.items()},
+    }
+
+
+def put_job(store: BlobStore, folder: Path, *, script: str = COUNT, steps: int = 20) -> None:
+    """Put wheel, job and source into the bucket."""
+    job = Job(
+        job_id=JOB,
+        machine_type="e2-standard-8",
+        power_w=360.0,
+        allowed_regions=("europe-west3",),
+        submitted_at=datetime.now(UTC),
+        args=(str(steps),),
+    )
+    wheel = write_wheel(folder / "wheels")
+    store.write(f"runtime/{wheel.name}", wheel.read_bytes())
+    store.write(object_names.job(JOB), encode(job))
+    store.write(f"{object_names.source_folder(JOB)}train.py", script.encode())
 
 
 def write_wheel(folder: Path, *, version: str = "0.1.0") -> Path:

@@ -15,28 +15,27 @@ import fake_gcs
 import pytest
 from fake_metadata_server import FakeMetadataServer
 from gce_vm import (
+    JOB,
     REPOSITORY,
     STARTUP,
     Boot,
     Disk,
+    metadata,
+    put_job,
     why_not,
     write_tiny_wheel,
-    write_wheel,
 )
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from vm_process import COUNT
 
 from vm_runtime.contract import object_names
-from vm_runtime.contract.codec import decode, encode
-from vm_runtime.contract.instance import Attribute, vm_name
-from vm_runtime.contract.job import Job
+from vm_runtime.contract.codec import decode
 from vm_runtime.contract.progress import Progress, RunState
 from vm_runtime.storage.files import FileBlobStore
 from vm_runtime.storage.gcs import GcsBlobStore
 from vm_runtime.storage.port import BlobStore
 
-JOB = "count"
 BUCKET = "carbon"
 POINTER = object_names.environment_pointer(JOB)
 
@@ -68,43 +67,6 @@ MISSING = why_not()
 MISSING_ALL = why_not(needs_runner=False)
 as_compute_engine_does = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 in_namespaces = pytest.mark.skipif(MISSING_ALL is not None, reason=str(MISSING_ALL))
-
-
-def metadata(bucket_url: str, incarnation: int = 1) -> dict[str, str]:
-    """Return a VM's metadata."""
-    now = datetime.now(UTC)
-    attributes = {
-        Attribute.JOB: JOB,
-        Attribute.INCARNATION: str(incarnation),
-        Attribute.BUCKET: bucket_url,
-        Attribute.INTERVAL_START: now.isoformat(),
-        Attribute.INTERVAL_END: (now + timedelta(hours=1)).isoformat(),
-        Attribute.LEASE_TTL_S: "60",
-        Attribute.SHUTDOWN_GRACE_S: "600",
-    }
-    return {
-        "instance/name": vm_name(JOB, incarnation),
-        "instance/zone": "projects/1/zones/europe-west3-b",
-        "instance/preempted": "FALSE",
-        "project/project-id": "carbon-project",
-        **{f"instance/attributes/{key}": value for key, value in attributes.items()},
-    }
-
-
-def put_job(store: BlobStore, folder: Path, *, script: str = COUNT, steps: int = 20) -> None:
-    """Put wheel, job and source into the bucket."""
-    job = Job(
-        job_id=JOB,
-        machine_type="e2-standard-8",
-        power_w=360.0,
-        allowed_regions=("europe-west3",),
-        submitted_at=datetime.now(UTC),
-        args=(str(steps),),
-    )
-    wheel = write_wheel(folder / "wheels")
-    store.write(f"runtime/{wheel.name}", wheel.read_bytes())
-    store.write(object_names.job(JOB), encode(job))
-    store.write(f"{object_names.source_folder(JOB)}train.py", script.encode())
 
 
 def require(store: BlobStore, text: str) -> None:
