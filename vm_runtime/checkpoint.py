@@ -287,13 +287,15 @@ class Checkpoints:
         return blob.generation, blob.data
 
     def _free_id(self, step: int, present: list[str]) -> str:
-        """Return an id under which no object lies: what was written is never written over."""
+        """Return an id that sorts after all of this step: none is ever used a second time.
+
+        Not even one that was deleted: somebody may be about to delete it once more.
+        """
         base = object_names.checkpoint_id(step, self._incarnation)
-        number, candidate = 1, base
-        while candidate in present:
-            number += 1
-            candidate = f"{base}-{number:02d}"
-        return candidate
+        same = [name for name in present if name == base or name.startswith(f"{base}-")]
+        if not same:
+            return base
+        return f"{base}-{max(_number_of(name) for name in same) + 1:02d}"
 
     def _manifest(
         self,
@@ -346,6 +348,12 @@ def _incarnation_of(checkpoint_id: str) -> int:
     """Return the incarnation in `<step>-<incarnation>[-<number>]`, 0 for a foreign name."""
     parts = checkpoint_id.split("-")
     return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+
+
+def _number_of(checkpoint_id: str) -> int:
+    """Return the number in `<step>-<incarnation>[-<number>]`, 1 without one."""
+    number = checkpoint_id.split("-")[2:]
+    return int(number[0]) if number and number[0].isdigit() else 1
 
 
 def _write_failure(step: int, known: Latest, error: Exception) -> str:

@@ -33,12 +33,18 @@ class ObservedStore(MemoryBlobStore):
         super().__init__()
         self.committed: list[Latest] = []
 
+    @property
+    def newest(self) -> str | None:
+        """The last one."""
+        return self.committed[-1].checkpoint_id if self.committed else None
+
     def write(self, name: str, data: bytes, *, if_generation: int | None = None) -> int:
         """Write, and remember."""
         generation = super().write(name, data, if_generation=if_generation)
         if name == LATEST:
             latest = decode(Latest, data, name=name)
-            if latest.checkpoint_id not in [None, *(each.checkpoint_id for each in self.committed)]:
+            if latest.checkpoint_id not in {None, self.newest}:
+                assert latest.checkpoint_id not in {each.checkpoint_id for each in self.committed}
                 self.committed.append(latest)
         return generation
 
@@ -58,6 +64,7 @@ class Writers(RuleBasedStateMachine):
         self.faults: list[Fault] = []
         self.alive: list[tuple[Checkpoints, FaultyStore]] = []
         self.incarnation = 0
+        self.raced = False
 
     def _call(self, faulty: FaultyStore, fault: Fault, act: Callable[[], object]) -> bool:
         """Act with a fault; return whether it went well."""
@@ -139,11 +146,16 @@ class Writers(RuleBasedStateMachine):
             self.alive
             and self.alive[index % len(self.alive)] is not self.alive[rival % len(self.alive)]
         ):
+            self.raced = True
             self._commit(index, fault, 1)
 
     @invariant()
     def latest_is_whole(self) -> None:
         """What LATEST names can be restored, to the byte, and so can another one."""
+        for checkpoint_id in self._ids():
+            # Of two that write at once, the rightful one clears away what the other has begun.
+            if self.store.list(object_names.manifest("job", checkpoint_id)) and not self.raced:
+                assert self._is_whole(checkpoint_id), "expected the payload before its manifest"
         committed = self.store.committed
         if not committed:
             return
