@@ -6,6 +6,7 @@ Knows the random generators of Python, numpy and torch; nothing of training.
 import hashlib
 import random
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -14,13 +15,20 @@ from numpy.random import mtrand
 from torch.utils.data import get_worker_info
 
 _LOW_32_BITS = 2**32 - 1
+_WATCHED = 1
+"""Seed of a generator from which nobody is seen to draw: any number."""
 _PYTHONS: Final[random.Random] = random.seed.__self__  # type: ignore[attr-defined]
 """The generator behind the functions of `random`."""
 
 
+@cache
+def _machine_has_cuda() -> bool:
+    return torch.cuda.is_available()
+
+
 def has_cuda() -> bool:
     """Whether this process may use CUDA: a loader worker may not."""
-    return get_worker_info() is None and torch.cuda.is_available()
+    return get_worker_info() is None and _machine_has_cuda()
 
 
 def hash_of(*parts: int | str) -> int:
@@ -45,19 +53,20 @@ class _Generator:
     def __init__(self, seed: Callable[[int], None], probe: Callable[[], object]) -> None:
         self.seed: Final = seed
         self._probe: Final = probe
+        self._fresh: object = None
         self.is_used = False
         """Whether samples were ever seen to draw from it."""
 
-    def watch(self, seed: int) -> object:
-        """Seed it and return what `was_used` wants."""
-        self.seed(seed)
-        fresh = self._probe()
-        self.seed(seed)
-        return fresh
+    def watch(self) -> None:
+        """Put it where `was_used` knows it."""
+        self.seed(_WATCHED)
+        if self._fresh is None:
+            self._fresh = self._probe()
+            self.seed(_WATCHED)
 
-    def was_used(self, fresh: object) -> bool:
+    def was_used(self) -> bool:
         """Whether somebody drew from it since `watch`; has a look that may be a draw."""
-        return self._probe() != fresh
+        return self._probe() != self._fresh
 
 
 class SampleRandomness:
@@ -87,7 +96,9 @@ class SampleRandomness:
         cuda = has_cuda()
         while True:
             used = [generator.seed for generator in self._generators if generator.is_used]
-            idle = [(g, g.watch(seeds[0])) for g in self._generators if not g.is_used]
+            idle = [generator for generator in self._generators if not generator.is_used]
+            for generator in idle:
+                generator.watch()
             samples = []
             for index, seed in zip(indices, seeds, strict=True):
                 for put in used:
@@ -95,9 +106,9 @@ class SampleRandomness:
                 if cuda:
                     torch.cuda.manual_seed_all(seed)
                 samples.append(dataset[index])
-            for generator, fresh in idle:
-                generator.is_used = generator.was_used(fresh)
-            if not any(generator.is_used for generator, _ in idle):
+            for generator in idle:
+                generator.is_used = generator.was_used()
+            if not any(generator.is_used for generator in idle):
                 return samples
 
 

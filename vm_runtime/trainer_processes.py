@@ -35,6 +35,7 @@ _HOST = "127.0.0.1"
 _JOIN_S = 30.0
 _PARENT_LOOK_S = 0.5
 _GONE_S = 3.0
+_JOIN_LOOK_S = 0.05
 _WAIT = timedelta(hours=6)
 """How long a process waits for another one: a long validation, a checkpoint, a debugger."""
 
@@ -71,6 +72,7 @@ def train_together(settings: TrainingSettings) -> Iterator[Group]:
         yield from _lead(settings)
     else:
         store = TCPStore(_HOST, order.port, order.size, is_master=False)
+        store.set(_here(order.rank), "")
         _join(store, order.rank, order.size)
         yield Group(settings, Share(rank=order.rank, size=order.size))
 
@@ -90,6 +92,7 @@ def _lead(settings: TrainingSettings) -> Iterator[Group]:
     store = TCPStore(_HOST, 0, settings.devices, is_master=True, wait_for_workers=False)
     followers = [start(rank, settings.devices, store.port) for rank in range(1, settings.devices)]
     try:
+        _wait_for(followers, store)
         _join(store, 0, settings.devices)
         group = Group(settings, Share(rank=0, size=settings.devices))
         yield group
@@ -108,6 +111,20 @@ def _lead(settings: TrainingSettings) -> Iterator[Group]:
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def _wait_for(followers: list[subprocess.Popen[bytes]], store: TCPStore) -> None:
+    """Wait until all have come as far as `fit()`: one that fails before that never will."""
+    for rank, follower in enumerate(followers, start=1):
+        while not store.check([_here(rank)]):
+            if follower.poll() is not None:
+                message = "expected another process to come as far as fit(), found that it ended"
+                raise RuntimeError(message)
+            time.sleep(_JOIN_LOOK_S)
+
+
+def _here(rank: int) -> str:
+    return f"process {rank} is here"
 
 
 def _join(store: TCPStore, rank: int, size: int) -> None:
