@@ -1,5 +1,6 @@
 """The speed of forecasts, beside eco4cast 0.0.8's network on this machine in this run."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ WEIGHTS = Path(forecaster.__file__).parent / "weights"
 PEER_THREADS = 2
 TURNS = 3
 PEER_FORECASTS = 10
+STEPS = 12
 FILES, YEARS = 14, (2021, 2022, 2023)
 NO_PEER = "not installed"
 PANDAS = (
@@ -147,6 +150,24 @@ def backtest_figure() -> Figure:
     )
 
 
+def training_figure() -> Figure:
+    """One optimizer step of the shipped network's training, thirteen zones, one thread."""
+    from forecaster.training import TrainingSettings, train  # noqa: PLC0415 - loads Lightning
+
+    begin = datetime(2022, 1, 1, tzinfo=UTC)
+    histories = _simulated(begin, 24 * 365)
+    settings = dataclasses.replace(
+        TrainingSettings(), begin=begin, end=begin + timedelta(days=365), steps=STEPS
+    )
+    times: list[float] = []
+    train(histories, settings=settings, on_step=lambda _step: times.append(time.perf_counter()))
+    spans = [after - before for before, after in pairwise(times)]
+    per_step_s = statistics.median(spans)
+    return Figure(
+        what=f"training, one step of {settings.batch_size}", ours=f"{1000 * per_step_s:.0f} ms"
+    )
+
+
 def _peer() -> list[dict[str, Any]]:
     found = _run_peer(["-W", "ignore", str(HERE / "peer_eco4cast.py"), str(PEER_FORECASTS)])
     return [] if found is None else [json.loads(found)]
@@ -174,4 +195,4 @@ def _output(command: list[str]) -> str:
     return done.stdout.splitlines()[-1]
 
 
-FIGURES = (forecast_figures, loading_figure, backtest_figure)
+FIGURES = (forecast_figures, loading_figure, backtest_figure, training_figure)

