@@ -10,6 +10,7 @@ from functions._version import __version__
 from functions.cli.demo import demo
 from functions.cli.forecaster import forecaster
 from functions.cli.list_jobs import list_jobs
+from functions.cli.plan import plan
 from functions.cli.purge import purge
 from functions.cli.receipt import receipt
 from functions.cli.report import report
@@ -69,6 +70,7 @@ def root(
 
 app.command()(demo)
 app.command()(submit)
+app.command()(plan)
 app.command(name="list")(list_jobs)
 app.command()(status)
 app.command()(receipt)

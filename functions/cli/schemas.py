@@ -11,6 +11,7 @@ from functions.cli.wake_up_proto import wake_up_proto
 from functions.domain.accounting.document import Receipt
 from functions.domain.lifecycle.state import JobState
 from functions.domain.plan.document import Plan
+from functions.domain.plan.prices import PriceTable
 from functions.wire import WakeUp
 from vm_runtime.contract.checkpoint import CheckpointManifest, Latest
 from vm_runtime.contract.codec import json_schema
@@ -29,6 +30,7 @@ DOCUMENTS: dict[str, type[Any]] = {
     "lease": Lease,
     "ledger_entry": LedgerEntry,
     "plan": Plan,
+    "prices": PriceTable,
     "progress": Progress,
     "receipt": Receipt,
     "vm_lifetime": VmLifetime,

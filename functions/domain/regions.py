@@ -153,6 +153,7 @@ def check_job(job: Job) -> None:
         *(_unknown(name) for name in job.allowed_regions if name not in REGIONS),
         *_machine_problems(job),
         *_work_problems(job),
+        *_limit_problems(job),
     ]
     if problems:
         raise InvalidInputError(f"job {job.job_id}: {'; '.join(problems)}. Mend and submit again.")
@@ -195,12 +196,26 @@ def _work_problems(job: Job) -> list[str]:
     if job.work_h is None or job.deadline is None or job.deadline <= job.submitted_at:
         return []
     room = job.deadline - job.submitted_at
-    need = timedelta(hours=job.work_h, seconds=job.start_overhead_s)
+    start_s = job.start_s
+    need = timedelta(hours=job.work_h, seconds=start_s)
     if need <= room:
         return []
     message = (
-        f"work_h: {job.work_h:g} h and one start of {job.start_overhead_s:g} s do not fit between"
+        f"work_h: {job.work_h:g} h and one start of {start_s:g} s do not fit between"
         f" submitted_at and deadline ({room.total_seconds() / 3600:g} h), expected a deadline at"
         f" least {ceil((need - room).total_seconds() / 60)} min later, or less work"
+    )
+    return [message]
+
+
+def _limit_problems(job: Job) -> list[str]:
+    if job.deadline is None or job.deadline <= job.submitted_at:
+        return []
+    room_min = (job.deadline - job.submitted_at).total_seconds() / 60
+    if job.min_interval_minutes <= room_min:
+        return []
+    message = (
+        f"min_interval_minutes: found {job.min_interval_minutes} min, expected at most the"
+        f" {room_min:g} min between submitted_at and deadline"
     )
     return [message]

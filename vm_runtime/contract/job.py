@@ -126,6 +126,13 @@ class Job:
             raise ValueError("; ".join(problems))
 
     @property
+    def start_s(self) -> float:
+        """Time from the making of a VM to its first step, seconds."""
+        if self.overheads is None:
+            return self.start_overhead_s
+        return self.overheads.boot.seconds + self.overheads.restore.seconds
+
+    @property
     def effective_deadline(self) -> datetime | None:
         """The deadline, or `submitted_at` + 2 x work, or `None` if neither is known."""
         if self.deadline is not None:

@@ -109,7 +109,7 @@ def make_vm(seen: Observation) -> Action | None:
 def _is_worth_a_start(seen: Observation, interval: PlannedInterval) -> bool:
     """What is left of the interval must be longer than what a start costs."""
     left = interval.end - max(seen.now, interval.start)
-    return left.total_seconds() > seen.job.start_overhead_s
+    return left.total_seconds() > seen.job.start_s
 
 
 def free_zone(seen: Observation, interval: PlannedInterval) -> str | None:

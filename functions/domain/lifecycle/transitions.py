@@ -61,9 +61,7 @@ def _had_a_chance(seen: Observation, target: Target, vm: Vm) -> bool:
     """Whether it was free to train at all: a new plan may have called it off before."""
     start = max(target.interval_start, vm.created_at)
     was_called_off = vm.interval_end < target.interval_end
-    return not was_called_off or (vm.interval_end - start).total_seconds() > (
-        seen.job.start_overhead_s
-    )
+    return not was_called_off or (vm.interval_end - start).total_seconds() > (seen.job.start_s)
 
 
 def _judged(seen: Observation, state: JobState) -> JobState:

@@ -107,6 +107,10 @@ class Extras:
         """Return the extras with `amount` added to each."""
         return self._each(lambda amounts: amounts + amount) if amount else self
 
+    def times(self, factor: float) -> "Extras":
+        """Return the extras in another unit."""
+        return self._each(lambda amounts: amounts * factor)
+
     def at_least(self, amount: float) -> "Extras":
         """Return the extras, none below `amount`."""
         return self._each(lambda amounts: np.maximum(amounts, amount))

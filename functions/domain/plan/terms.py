@@ -146,12 +146,16 @@ class Terms:
         clean: Mask = self.grid.gco2eq_per_kwh <= self.limit_gco2eq_per_kwh
         return clean if self.known is None else clean & self.known
 
-    def score_per_min(self) -> Floats:
-        """Return what is minimised: g of a minute, money weighed in, shape (slots, places)."""
-        score = self.grid.gco2eq_per_kwh * (self.power_kw / HOUR_MIN)
+    def score_per_kwh(self) -> Floats:
+        """Return what is minimised for each kWh at the job's power, g, shape (slots, places).
+
+        Money is weighed in. Left in this unit, a sum of whole intensities stays exact, and a tie
+        between two plans is seen as one.
+        """
+        score = self.grid.gco2eq_per_kwh
         if self.weight_g_per_usd:
             usd = np.array([0.0 if each is None else each for each in self.usd_per_h])
-            score = score + usd * (self.weight_g_per_usd / HOUR_MIN)
+            score = score + usd * (self.weight_g_per_usd / self.power_kw)
         return score
 
     def problem(self, work_min: int, running: int | None, running_left_min: int = 0) -> Problem:
@@ -167,7 +171,7 @@ class Terms:
                 extras = None if extras is None else extras.at_least(0.0)
         return Problem(
             edges_min=self.grid.edges_min,
-            per_min=self.score_per_min(),
+            per_min=self.score_per_kwh(),
             work_min=work_min,
             overheads=overheads,
             running=running,
@@ -182,12 +186,14 @@ class Terms:
         return min(dues.start_kwh, dues.move_kwh, dues.elsewhere_kwh) < 0
 
     def _score_extras(self) -> Extras | None:
+        """Return the extras in the unit of a minute's score."""
         money_g = self.weight_g_per_usd * self.transfer_usd
+        minute_kwh = self.power_kw / HOUR_MIN
         if self.extra_gco2eq is not None:
-            return self.extra_gco2eq.plus(money_g)
+            return self.extra_gco2eq.plus(money_g).times(1 / minute_kwh)
         if not money_g:
             return None
-        return Extras.constant(money_g, self.grid.gco2eq_per_kwh.shape)
+        return Extras.constant(money_g / minute_kwh, self.grid.gco2eq_per_kwh.shape)
 
     def span_gco2eq(self, place: int, begin_min: float, end_min: float) -> float:
         """Return what the job's power emits in `place` between two minutes, g."""

@@ -138,7 +138,7 @@ def cleanest_halves(terms: Terms, running: int | None, most_work: int | None) ->
 
 def bound(terms: Terms, work: int) -> Runs:
     """Return the best minutes for `work`, were starts and moves free."""
-    grid, score = terms.grid, terms.score_per_min()
+    grid, score = terms.grid, terms.score_per_kwh()
     if terms.known is not None:
         score = np.where(terms.known, score, np.inf)
     best, lowest = score.argmin(axis=1), score.min(axis=1)
