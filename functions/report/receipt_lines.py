@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from functions.domain.accounting.document import Receipt
-from functions.domain.accounting.parts import Baseline, MissingHour, Revision
+from functions.domain.accounting.parts import Baseline, MissingHour, Revision, SpentOn
 from functions.domain.lifecycle.state import Phase
 from functions.report.rounding import part_of, rounded
 
@@ -39,9 +39,11 @@ def basis_lines(receipt: Receipt) -> tuple[str, ...]:
             f" published afterwards. Source: {receipt.source}.{share}"
         ),
         (
-            f"Energy: {_metered(receipt)}: {receipt.energy_basis}. It is the machine's alone: no"
-            " share of cooling, network, storage, or making the machine."
+            f"Energy: {_metered(receipt)}: {receipt.energy_basis}. No share of cooling,"
+            f" {'' if receipt.spent_on(SpentOn.NETWORK)[0] else 'network, '}storage, or making the"
+            " machine."
         ),
+        *([f"Money: {receipt.price_source}; machines only."] if receipt.usd is not None else []),
         *([weights] if weights else []),
     )
 
@@ -96,9 +98,13 @@ def _sum(receipt: Receipt) -> str:
     share = part_of(receipt.overhead_kwh, receipt.energy_kwh)
     return (
         f"Emitted {rounded(receipt.emissions_gco2eq)} gCO2eq from {rounded(receipt.energy_kwh)} kWh"
-        f" ({_metered(receipt)}); {share} of the energy was overhead."
+        f" ({_metered(receipt)}); {share} of the energy was overhead.{_money(receipt)}"
         + ("" if receipt.outcome is Phase.FINISHED else " It bought no result.")
     )
+
+
+def _money(receipt: Receipt) -> str:
+    return "" if receipt.usd is None else f" The VMs cost {receipt.usd:.2f} USD."
 
 
 def _provisional(receipt: Receipt) -> list[str]:

@@ -11,12 +11,13 @@ def baselines_table(receipt: Receipt) -> Table:
     """Return the other ways to do the same work, on the same recorded carbon."""
     return Table(
         caption="The same work another way, where the job was allowed, on the same actual carbon",
-        head=("way", "gCO2eq", "this job", "done, UTC", "where"),
+        head=("way", "gCO2eq", "this job", "USD", "done, UTC", "where"),
         rows=tuple(
             (
                 other.policy.value,
                 UNKNOWN if other.emissions_gco2eq is None else rounded(other.emissions_gco2eq),
                 saving_text(receipt, other),
+                "-" if other.usd is None else f"{other.usd:.2f}",
                 "-" if other.finish_at is None else f"{other.finish_at:%m-%d %H:%M}",
                 way_text(other.compute_zones) or "-",
             )

@@ -3,11 +3,13 @@
 from math import floor, log10
 
 _DIGITS = 3
+_NOTHING = 1e-9
+"""Below it is what floats leave of a difference."""
 
 
 def rounded(value: float) -> str:
     """Return the value to three significant digits, without an exponent."""
-    if value == 0:
+    if abs(value) < _NOTHING:
         return "0"
     decimals = _DIGITS - 1 - floor(log10(abs(value)))
     value = round(value, decimals)

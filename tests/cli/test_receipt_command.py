@@ -60,7 +60,7 @@ def test_every_figure_names_baseline_basis_and_source() -> None:
         f"Source: {SOURCE}",
         "FR 0 of 5 h, ES 1 of 5 h",
         "declared power 150 W x time",
-        "no share of cooling",
+        "No share of cooling, network, storage",
     ):
         assert part in text, part
 

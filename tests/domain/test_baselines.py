@@ -21,7 +21,7 @@ from receipt_parts import (
     receipt_of,
 )
 
-from functions.domain.accounting.parts import Baseline, MissingHour
+from functions.domain.accounting.parts import Baseline, MissingHour, SpentOn
 from functions.domain.accounting.receipt import saved_fraction
 from functions.domain.accounting.regret import Look
 from functions.domain.plan.document import Policy
@@ -219,3 +219,46 @@ def test_without_all_forecasts_regret_is_not_split() -> None:
     assert regret.total_gco2eq == pytest.approx(195 - 0.2 * 2.05 * 50)
     assert regret.plans_gco2eq is None
     assert regret.execution_gco2eq is None
+
+
+def test_money_stands_beside_carbon() -> None:
+    """VMs cost from creation to end by the region's price; other ways by the planner's table."""
+    receipt = receipt_of(evidence(*TWO_VMS, flat(DE=400, FR=50)))
+    # e2-standard-8: 0.345 USD/h in Frankfurt for 2.25 h, 0.311 in Paris for 1.5 h.
+    assert receipt.usd == pytest.approx(2.25 * 0.345 + 1.5 * 0.311)
+    usd = {each.policy: each.usd for each in receipt.baselines}
+    assert usd[Policy.RUN_NOW_HERE] == pytest.approx(2.05 * 0.345)
+    assert usd[Policy.BEST_FIXED_REGION] == pytest.approx(2.05 * 0.311)
+    assert "2026-07-30" in receipt.price_source
+    unknown = replace(JOB, machine_type="n1-standard-8")
+    assert receipt_of(replace(evidence(*TWO_VMS, flat(DE=400, FR=50)), job=unknown)).usd is None
+
+
+def test_the_oracle_is_that_of_carbon_alone() -> None:
+    """A job that weighs money is measured against what carbon alone could have had."""
+    thrifty = replace(JOB, allowed_regions=("europe-west6", "europe-west1"))
+    thrifty = replace(thrifty, price_weight_g_per_usd=1e6)
+    actual = flat(CH=50, BE=400)
+    zone = "europe-west1-b"
+    found = evidence(
+        [entry(1, zone, [(TRAIN, 0.05, 2.05)], (0, 100))], [life(1, zone, 0, 2.05)], actual, 2.05
+    )
+    oracle = receipt_of(replace(found, job=thrifty)).baseline(Policy.ORACLE)
+    assert oracle is not None
+    assert oracle.compute_zones == ("europe-west6-b",)
+
+
+def test_the_network_counts_if_the_job_gives_its_factor() -> None:
+    """Actual, baselines and plans count it alike: run as planned there is still no regret."""
+    job = replace(JOB, state_gb=10.0, network_kwh_per_gb=0.01)
+    levels = {"DE": [400.0] * 24, "FR": [100.0] * 24}
+    perfect = forecast_of(levels)
+    plan = make_plan(job, perfect, now=ORIGIN, work_left_h=2.0, running_in=None)
+    found = carried_out(plan, hours_of(levels), plan.intervals[-1].end)
+    looks = (Look(at=ORIGIN, forecast=perfect),)
+    receipt = receipt_of(replace(found, job=job, looks=lambda: looks))
+    assert receipt.spent_on(SpentOn.NETWORK) == (pytest.approx(0.1), pytest.approx(10.0))
+    assert receipt.emissions_gco2eq == pytest.approx(0.2 * 2.05 * 100 + 0.1 * 100)
+    assert receipt.regret is not None
+    assert receipt.regret.plans_gco2eq == pytest.approx(0, abs=1e-6)
+    assert receipt.regret.execution_gco2eq == pytest.approx(0, abs=1e-6)

@@ -46,6 +46,7 @@ def test_hand_checked_receipt() -> None:
         SpentOn.LOST: pytest.approx(0.5),
         SpentOn.IDLE: 0.0,
         SpentOn.MOVE: 0.0,
+        SpentOn.NETWORK: 0.0,
     }
     assert [(h.start, h.grid_zone, round(h.energy_kwh, 9)) for h in receipt.hours] == [
         (ORIGIN, "DE", 0.1),

@@ -90,6 +90,7 @@ def receipts(draw: st.DrawFn) -> Receipt:
         ).map(tuple),
         finish_at=st.none() | times,
         emissions_gco2eq=st.none() | amounts,
+        usd=st.none() | amounts,
         missing=missing.map(tuple),
         known_until=st.none() | times,
     )
@@ -110,6 +111,8 @@ def receipts(draw: st.DrawFn) -> Receipt:
         measured_kwh=draw(amounts),
         useful_h=draw(amounts),
         power_w=draw(amounts),
+        usd=draw(st.none() | amounts),
+        price_source=draw(texts),
         baselines=tuple(draw(st.lists(baselines, max_size=2))),
         regret=draw(st.none() | regrets),
         vms=draw(counts),

@@ -20,6 +20,7 @@ from functions.domain.accounting.energy import HOUR, Actual, energy_kwh, floor_h
 from functions.domain.accounting.parts import Baseline, MissingHour
 from functions.domain.plan.document import Plan, Policy
 from functions.domain.plan.planner import make_plan
+from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable
 from functions.domain.regions import REGIONS, grid_zone_of, zones_with_machine
 from functions.errors import PermanentError, TransientError
 from vm_runtime.contract.job import Job
@@ -38,6 +39,7 @@ class Work:
     power_w: float
     """Mean power of it."""
     finished_at: datetime
+    prices: PriceTable = DEFAULT_PRICES
 
     @property
     def begin(self) -> datetime:
@@ -78,6 +80,8 @@ def baselines_of(work: Work, actual: Actual, now: datetime) -> tuple[Baseline, .
 def oracle_of(work: Work, actual: Actual, now: datetime) -> Baseline:
     """Return the exact optimum under the actual intensities, overheads and limits as planned.
 
+    Money does not weigh in it: it is what carbon alone could have had.
+
     Before the deadline it can only use the hours until `now`; it is then not final. An hour that
     is not published is never used, and named.
     """
@@ -101,6 +105,7 @@ def oracle_of(work: Work, actual: Actual, now: datetime) -> Baseline:
         compute_zones=tuple(z for i, z in enumerate(zones) if i == 0 or z != zones[i - 1]),
         finish_at=plan.intervals[-1].end,
         emissions_gco2eq=plan.expected_gco2eq,
+        usd=plan.expected_usd,
         missing=missing,
         known_until=known_until,
     )
@@ -116,11 +121,17 @@ def _planned(
         power_w=work.power_w,
         allowed_regions=tuple(regions),
         deadline=deadline,
+        price_weight_g_per_usd=0.0,
     )
     foreseen = _foreseen(work, actual, regions, until)
     try:
         return make_plan(
-            job, foreseen, now=work.begin, work_left_h=work.minutes / 60, running_in=None
+            job,
+            foreseen,
+            now=work.begin,
+            work_left_h=work.minutes / 60,
+            running_in=None,
+            prices=work.prices,
         )
     except (PermanentError, TransientError):
         return None
@@ -186,6 +197,7 @@ def _at_once(work: Work, region: str, actual: Actual) -> Baseline:
         compute_zones=zones_with_machine(REGIONS[region], work.job.machine_type)[:1],
         finish_at=finish,
         emissions_gco2eq=None if missing or way is None else way.emissions_gco2eq,
+        usd=way.usd if way else None,
         missing=missing,
     )
 
@@ -200,6 +212,7 @@ def _best_fixed(at_once: Sequence[Baseline]) -> Baseline:
             policy=Policy.BEST_FIXED_REGION,
             compute_zones=(),
             finish_at=None,
+            usd=None,
             missing=missing,
         )
     best = min(known, key=lambda each: each.emissions_gco2eq or 0.0)

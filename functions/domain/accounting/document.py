@@ -59,6 +59,10 @@ class Receipt:
     """Training whose steps are in the result, hours: the work that baselines do."""
     power_w: NonNegative
     """Mean power of that training, watts: the power that baselines draw."""
+    usd: NonNegative | None
+    """Price of the VMs from creation to end, US dollars; `None`: a price is not known."""
+    price_source: str
+    """Where prices come from, and of which day."""
     baselines: tuple[Baseline, ...]
     """Other ways to do the same work; none for a job that did not finish."""
     regret: Regret | None

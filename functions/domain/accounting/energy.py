@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 from forecaster.series import IntensityHour
 from functions.domain.accounting.parts import ReceiptRow, SpentOn
@@ -210,7 +211,8 @@ def _stretches(
         (s.start for s in (entry.segments if entry else ()) if s.kind is SegmentKind.TRAIN),
         life.terminated_at,
     )
-    for stretch in (*_booked(entry, lost_share), *_unbooked(life, entry, job.power_w)):
+    used = _booked(entry, lost_share), _unbooked(life, entry, job.power_w), _loaded(job, entry)
+    for stretch in chain(*used):
         is_of_move = moved and stretch.kind in _OF_A_MOVE and stretch.start < trains_at
         kind = SpentOn.MOVE if is_of_move else stretch.kind
         yield replace(stretch, kind=kind)
@@ -245,6 +247,20 @@ def _booked(entry: LedgerEntry | None, lost_share: float) -> Iterator[Stretch]:
                     measured_kwh=measured * share * segment.energy_kwh,
                 )
             at += time
+
+
+def _loaded(job: Job, entry: LedgerEntry | None) -> Iterator[Stretch]:
+    """Yield the network's energy for what a VM loads, if the job gives a factor for it."""
+    network_kwh = job.state_gb * job.network_kwh_per_gb
+    if entry is not None and network_kwh:
+        yield Stretch(
+            incarnation=entry.incarnation,
+            compute_zone=entry.compute_zone,
+            kind=SpentOn.NETWORK,
+            start=entry.started_at,
+            end=entry.started_at,
+            energy_kwh=network_kwh,
+        )
 
 
 def _unbooked(life: VmLifetime, entry: LedgerEntry | None, power_w: float) -> Iterator[Stretch]:

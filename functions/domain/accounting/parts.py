@@ -25,6 +25,8 @@ class SpentOn(StrEnum):
     """From the end of training to power-off; all that a dead VM drew after its last word."""
     LOST = "done again"
     """Steps that were in no checkpoint when a VM died."""
+    NETWORK = "network"
+    """What a VM loads at its start, by the job's own factor; not counted without one."""
 
 
 @document
@@ -156,6 +158,8 @@ class Baseline:
     """When it would have been done; `None`: not known yet."""
     emissions_gco2eq: NonNegative | None
     """Emissions, its own overheads included, g; `None`: not known yet."""
+    usd: NonNegative | None = None
+    """Price of the machine, US dollars; `None`: not known."""
     missing: tuple[MissingHour, ...] = ()
     """Hours that must be published before it is final."""
     known_until: Utc | None = None

@@ -8,7 +8,7 @@ from itertools import pairwise
 from forecaster.series import Basis
 from functions.domain.accounting.baselines import Work, baselines_of
 from functions.domain.accounting.document import Receipt
-from functions.domain.accounting.energy import Actual, Usage, floor_hour, rows_of, usage_of
+from functions.domain.accounting.energy import HOUR, Actual, Usage, floor_hour, rows_of, usage_of
 from functions.domain.accounting.parts import (
     Baseline,
     MissingHour,
@@ -22,7 +22,8 @@ from functions.domain.accounting.regret import Look, regret_of
 from functions.domain.accounting.revision import is_news, revision_of
 from functions.domain.lifecycle.state import Phase
 from functions.domain.plan.document import Policy
-from functions.domain.regions import REGIONS, grid_zone_of
+from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable, usd_per_h
+from functions.domain.regions import REGIONS, grid_zone_of, region_of
 from vm_runtime.contract.checkpoint import CheckpointManifest
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.ledger import LedgerEntry, VmLifetime
@@ -49,6 +50,8 @@ class Evidence:
     """Accounting basis of `actual`."""
     source: str
     """Who published it."""
+    prices: PriceTable = DEFAULT_PRICES
+    """Of machines."""
     looks: Callable[[], Sequence[Look]] = tuple
     """Reads when it was planned, on which forecast; many objects, asked for only when needed."""
 
@@ -93,6 +96,8 @@ def make_receipt(found: Evidence, *, now: datetime, before: Receipt | None = Non
         measured_kwh=sum(row.measured_kwh for row in rows),
         useful_h=used.useful.total_seconds() / 3600,
         power_w=_power_w(used),
+        usd=_usd(job, used, found.prices),
+        price_source=f"{found.prices.source}, {found.prices.day:%Y-%m-%d}",
         baselines=baselines,
         regret=regret,
         vms=len(zones),
@@ -143,6 +148,7 @@ def _work(found: Evidence, used: Usage) -> Work | None:
         useful=used.useful,
         power_w=_power_w(used),
         finished_at=_finished_at(found),
+        prices=found.prices,
     )
 
 
@@ -170,6 +176,18 @@ def _compared(
 def _power_w(used: Usage) -> float:
     hours = used.useful.total_seconds() / 3600
     return 1000 * used.useful_kwh / hours if hours else 0.0
+
+
+def _usd(job: Job, used: Usage, prices: PriceTable) -> float | None:
+    """Return what the VMs cost from creation to end, `None` if a price is not known."""
+    per_h, total = usd_per_h(prices, job.machine_type), 0.0
+    for vm in used.vms:
+        price = per_h.get(region_of(vm.life.compute_zone).name)
+        if price is None:
+            return None
+        total += price * ((vm.life.terminated_at - vm.life.created_at) / HOUR)
+        total += job.state_gb * prices.transfer_usd_per_gb if vm.entry else 0.0
+    return total
 
 
 def _finished_at(found: Evidence) -> datetime:

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 from forecaster.series import Forecast
 from functions.domain.accounting.baselines import MINUTE, Work, priced, region_name
-from functions.domain.accounting.energy import Actual
+from functions.domain.accounting.energy import Actual, floor_hour
 from functions.domain.accounting.parts import Baseline, Regret
 from functions.domain.plan.document import PlannedInterval
 from functions.domain.plan.planner import make_plan
+from functions.domain.plan.terms import Dues
 from functions.errors import PermanentError, TransientError
 
 _DONE_H = 1 / 60
@@ -46,6 +47,9 @@ class _Course:
     left_h: float
     """Work left, and what is owed of an overhead that a new plan cut short."""
     running_in: str | None = None
+    """Where a VM runs at `at`."""
+    at: datetime | None = None
+    """How far plans have been followed."""
     grams: float = 0.0
     is_known: bool = True
 
@@ -78,7 +82,12 @@ def _planned(
     job = replace(work.job, power_w=work.power_w, allowed_regions=work.regions)
     try:
         plan = make_plan(
-            job, forecast, now=now, work_left_h=course.left_h, running_in=course.running_in
+            job,
+            forecast,
+            now=now,
+            work_left_h=course.left_h,
+            running_in=course.running_in,
+            prices=work.prices,
         )
     except (PermanentError, TransientError):
         return None
@@ -94,18 +103,25 @@ def _followed(
 ) -> _Course:
     running_in = None
     left_h, grams, is_known = course.left_h, course.grams, course.is_known
-    for interval in intervals:
+    dues = Dues.of(replace(work.job, power_w=work.power_w))
+    before = course.running_in if intervals and intervals[0].start == course.at else None
+    for interval, after in zip(intervals, [*intervals[1:], None], strict=True):
         end = interval.end if until is None else min(interval.end, until)
         if end <= interval.start:
             break
-        spent, missing = priced(
-            interval.start, end, region_name(interval.compute_zone), work.power_w, actual
-        )
+        region = region_name(interval.compute_zone)
+        spent, missing = priced(interval.start, end, region, work.power_w, actual)
+        if before is None or region_name(before) != region:
+            # What an entry takes beyond its minutes: the network, say, or a phase of other power.
+            extra_kwh = dues.start_kwh if before is None else dues.move_kwh
+            level = actual.get(interval.grid_zone, {}).get(floor_hour(interval.start))
+            spent += extra_kwh * (level.gco2eq_per_kwh if level else 0.0)
+        before = interval.compute_zone if after and after.start == interval.end else None
         overhead_h = _hours(interval.end - interval.start) - interval.work_h
         left_h -= _hours(end - interval.start) - overhead_h
         grams, is_known = grams + spent, is_known and not missing
         running_in = interval.compute_zone if end == until else None
-    return _Course(left_h=left_h, running_in=running_in, grams=grams, is_known=is_known)
+    return _Course(left_h=left_h, running_in=running_in, at=until, grams=grams, is_known=is_known)
 
 
 def _minute(time: datetime) -> datetime:
