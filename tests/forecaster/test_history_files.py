@@ -1,12 +1,15 @@
 """Laws of reading recorded hours from CSV files."""
 
 import gzip
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from export_files import NEWER, OLDER, export_row
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from forecaster.history import HistoryFileError, load_folder
 from forecaster.recording import Release, read_file
@@ -244,3 +247,42 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """An operating system's error becomes one of ours."""
     with pytest.raises(HistoryFileError, match=r"nowhere.csv: expected a file"):
         read_file(tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize("text", ["", "\n", PLAIN, f"{PLAIN}\n", f"{PLAIN}\n\n\n"])
+def test_a_file_without_hours_is_refused(tmp_path: Path, text: str) -> None:
+    """Empty, or nothing but a header."""
+    path = tmp_path / "DE.csv"
+    path.write_text(text)
+    with pytest.raises(HistoryFileError, match=r"DE.csv: expected (a column|hours below)"):
+        read_file(path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    values=st.lists(st.one_of(st.none(), st.floats(0, 1999, width=32)), min_size=1, max_size=30),
+    blanks=st.lists(st.integers(0, 30), max_size=4),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+def test_the_fast_way_reads_what_the_library_reads(
+    values: list[float | None], blanks: list[int], end: str
+) -> None:
+    """With gaps, blank lines and either end of line; a quote makes the library read the file."""
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    rows = [
+        f"DE,{start + i * HOUR:%Y-%m-%dT%H:%M:%SZ},{'' if value is None else value},1"
+        for i, value in enumerate(values)
+    ]
+    for at in blanks:
+        rows.insert(min(at, len(rows)), "")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "DE.csv"
+        path.write_bytes(end.join([PLAIN, *rows, ""]).encode())
+        fast = read_file(path)
+        quoted = [row.replace("DE,", '"DE",') for row in rows]
+        path.write_bytes(end.join([PLAIN, *quoted, ""]).encode())
+        slow = read_file(path)
+    for name in ("lines", "grid_zones", "epoch_hours", "gco2eq_per_kwh"):
+        np.testing.assert_array_equal(getattr(fast, name), getattr(slow, name))
+    expected = [np.nan if value is None else value for value in values]
+    np.testing.assert_array_equal(fast.gco2eq_per_kwh, np.array(expected, dtype=np.float64))
