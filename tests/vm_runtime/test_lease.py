@@ -325,3 +325,34 @@ class Holders(RuleBasedStateMachine):
 
 TestHolders = Holders.TestCase
 TestHolders.settings = settings(max_examples=120, stateful_step_count=20, deadline=None)
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, -TTL_S, TTL_S, 86_400.0])
+def test_a_holder_whose_clock_jumps_never_believes_too_long(jump_s: float) -> None:
+    """Forward it doubts at once, back it doubts in time; the next renewal sets both right."""
+    store, clock = MemoryBlobStore(), ManualClock()
+    a = keeper(store, clock)
+    a.acquire()
+    clock.offset_s = jump_s
+    assert a.held_surely(clock.now()) == (jump_s < 0)
+    clock.move(TTL_S - MARGIN_S)
+    assert not a.held_surely(clock.now())
+    a.renew()
+    assert a.held_surely(clock.now())
+
+
+def test_a_successor_whose_clock_jumps_forward_takes_what_its_predecessor_then_knows_it_lost() -> (
+    None
+):
+    """Too early it may take the lease; then the first one's renewal tells it, and one is left.
+
+    What both may have written meanwhile, LATEST's generation keeps apart.
+    """
+    store, slow, fast = MemoryBlobStore(), ManualClock(), ManualClock(offset_s=86_400.0)
+    a, b = keeper(store, slow, "a", 1), keeper(store, fast, "b", 2)
+    a.acquire()
+    assert b.acquire()
+    with pytest.raises(LeaseLostError):
+        a.renew()
+    assert not a.held_surely(slow.now())
+    assert b.held_surely(fast.now())
