@@ -64,18 +64,30 @@ def sources(
 ) -> None:
     """Ask the source of carbon intensity what it has: whether a key works, and for which zones."""
     asked = _source(source)
-    found = _ask(asked, zones or list(GRID_ZONES), datetime.now(UTC))
+    with Console(stderr=True).status("asking, and again where it does not answer ..."):
+        found = _ask(asked, zones or list(GRID_ZONES), datetime.now(UTC))
     if save is not None:
         _save(save, asked.name, found)
     if as_json:
         typer.echo(json.dumps(_figures(asked.name, found), indent=1))
         return
-    table = Table(title=asked.name, box=SIMPLE_HEAD, caption="gCO2eq/kWh; times are UTC")
-    for name in ("grid zone", "hours", "newest", "value", "estimated", ""):
-        table.add_column(name)
+    _show(asked.name, found)
+
+
+def _show(name: str, found: Found) -> None:
+    """Print a table of what there is, and below it a paragraph on each grid zone without."""
+    table = Table(title=name, box=SIMPLE_HEAD, caption="gCO2eq/kWh; times are UTC")
+    for heading in ("grid zone", "hours", "newest until", "newest", "estimated"):
+        table.add_column(heading)
     for zone, hours in found.items():
-        table.add_row(zone, *_row(hours))
-    Console().print(table)
+        if not isinstance(hours, str):
+            table.add_row(zone, *_row(hours))
+    console = Console()
+    if table.rows:
+        console.print(table)
+    for hours in found.values():
+        if isinstance(hours, str):
+            console.print(hours, markup=False, highlight=False, soft_wrap=True)
 
 
 def _source(wanted: Source | None) -> IntensitySource:
@@ -130,13 +142,11 @@ def _save(folder: Path, source: str, found: Found) -> None:
     replace_file(folder / ATTRIBUTION, f"{source}\n".encode())
 
 
-def _row(hours: Sequence[IntensityHour] | str) -> tuple[str, ...]:
-    if isinstance(hours, str):
-        return "0", "", "", "", hours
+def _row(hours: Sequence[IntensityHour]) -> tuple[str, ...]:
     newest = hours[-1]
     estimated = sum(hour.estimated for hour in hours) / len(hours)
     value, until = f"{newest.gco2eq_per_kwh:.0f}", newest.start + HOUR
-    return str(len(hours)), f"{until:%Y-%m-%d %H:%M}", value, f"{estimated:.0%}", ""
+    return str(len(hours)), f"{until:%Y-%m-%d %H:%M}", value, f"{estimated:.0%}"
 
 
 def _figures(name: str, found: Found) -> dict[str, object]:
