@@ -20,6 +20,8 @@ from vm_runtime.session import StopReason
 from vm_runtime.state import State
 from vm_runtime.trainer_settings import TrainingSettings
 
+_NOTHING = nullcontext()
+
 _log = logging.getLogger(__name__)
 
 _REASONS: tuple[StopReason | None, ...] = (None, *StopReason)
@@ -62,8 +64,8 @@ class Group:
     def set_up(self, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Any]:
         """Move both to the device and return what to compute with."""
         wrapped, stepping = self._fabric.setup(module, optimizer)
-        # Where it has nothing to do, Fabric's wrapper takes a percent of a small model's step.
-        return (module if self._is_plain else wrapped), stepping
+        # Where they have nothing to do, Fabric's wrappers take percents of a small model's step.
+        return (module, optimizer) if self._is_plain else (wrapped, stepping)
 
     def to_device(self, batch: Any) -> Any:  # noqa: ANN401  user data
         """Return the batch on the device; it is already there if that is the CPU."""
@@ -72,12 +74,15 @@ class Group:
     def gathering(self, module: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
         """Return a context for a micro-batch: gradients are summed over processes in the last."""
         if self.size == 1:
-            return nullcontext()
+            return _NOTHING
         return self._fabric.no_backward_sync(cast("Any", module), enabled=not last)
 
     def backward(self, loss: Tensor) -> None:
         """Add the loss's gradient."""
-        self._fabric.backward(loss)
+        if self._is_plain:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            self._fabric.backward(loss)
 
     def clip(self, module: nn.Module, optimizer: Any, max_norm: float) -> float | None:  # noqa: ANN401
         """Clip the gradient and return its norm before."""

@@ -94,7 +94,13 @@ class Turns:
         self.theirs_s.append(time.perf_counter() - now)
 
 
-def speed_figure() -> Figure:
+def speed_figures() -> Iterator[Figure]:
+    """Samples loaded by the training process itself, and by a worker on the second core."""
+    for num_workers in (0, 1):
+        yield _speed(num_workers)
+
+
+def _speed(num_workers: int) -> Figure:
     """Our loop in a job beside the same loop in plain PyTorch: small CNN, one thread.
 
     In turns of one epoch, so that what else the machine does falls on both alike. Checkpoints
@@ -102,7 +108,13 @@ def speed_figure() -> Figure:
     """
     data = digits.Digits(train=True)
     model, optimizer = _network()
-    loader = DataLoader(data, batch_size=BATCH, shuffle=True)
+    loader = DataLoader(
+        data,
+        batch_size=BATCH,
+        shuffle=True,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+    )
 
     def plain() -> float:
         total = 0.0
@@ -119,14 +131,14 @@ def speed_figure() -> Figure:
         session = RealTimeSession(Path(folder))
         enter_session(session)
         try:
-            _digits_trainer(data, turns).fit()
+            _digits_trainer(data, turns, num_workers).fit()
         finally:
             enter_session(None)
     pause_s = statistics.mean(session.pauses_s)
     ours_s = statistics.median(turns.ours_s[1:]) * (1 + pause_s / EVERY_S)
     theirs_s = statistics.median(turns.theirs_s[1:])
     return Figure(
-        what="training in a job, small CNN on digits, checkpoint a minute",
+        what=f"training in a job, small CNN on digits, {num_workers} workers, checkpoint a minute",
         ours=f"{len(loader) / ours_s:.0f} steps/s ({1000 * pause_s:.1f} ms a checkpoint)",
         peer=f"plain PyTorch {len(loader) / theirs_s:.0f} steps/s",
         ratio=f"{theirs_s / ours_s:.3f}",
@@ -139,7 +151,7 @@ def _network() -> tuple[nn.Module, torch.optim.Optimizer]:
     return model, torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
 
 
-def _digits_trainer(data: digits.Digits, turns: Turns) -> IntervalTrainer:
+def _digits_trainer(data: digits.Digits, turns: Turns, num_workers: int) -> IntervalTrainer:
     model, optimizer = _network()
     return IntervalTrainer(
         model=model,
@@ -147,6 +159,7 @@ def _digits_trainer(data: digits.Digits, turns: Turns) -> IntervalTrainer:
         loss_fn=functional.cross_entropy,
         optimizer=optimizer,
         callbacks=[turns],
+        num_workers=num_workers,
         epochs=EPOCHS,
         batch_size=BATCH,
         seed=digits.SEED,
@@ -354,4 +367,4 @@ def _lightning_lost() -> tuple[int, int, int] | None:
     return count, lost, again
 
 
-FIGURES = (speed_figure, resume_figures, loss_figures)
+FIGURES = (speed_figures, resume_figures, loss_figures)
