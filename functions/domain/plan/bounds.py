@@ -36,6 +36,10 @@ class Kept:
     """Least work done at each edge, minutes."""
     high: list[int]
     """Most work done at each edge."""
+    ended: list[bool]
+    """In which slots a VM may stop before the end."""
+    late: list[bool]
+    """In which slots one may start after the begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,7 +84,14 @@ class Bounds:
             [alive_on[:, places], alive_ended[:, places], alive_off[:, None]], axis=1
         )
         low, high = self._work_range(limit, alive, places)
-        return Kept(places=places, low=low, high=high)
+        late = (self.ahead.late + self.to_go.on[1:] + earned).max(axis=2) <= limit
+        return Kept(
+            places=places,
+            low=low,
+            high=high,
+            ended=alive_ended[1:].any(axis=1).tolist(),
+            late=late.any(axis=1).tolist(),
+        )
 
     def _work_range(
         self, limit: float, alive: NDArray[np.bool_], places: NDArray[np.intp]
@@ -91,17 +102,13 @@ class Bounds:
         ahead, to_go = _row(self.ahead, places)[:, alive], _row(self.to_go, places)[:, alive]
         to_go += (self.prices * problem.work_min)[:, None]
         low, high = np.full(ahead.shape[1], -np.inf), np.full(ahead.shape[1], np.inf)
-        for i, first in enumerate(self.prices):
-            for j, then in enumerate(self.prices):
-                if first == then:
-                    continue
-                at = limit - ahead[i]
-                at -= to_go[j]
-                at /= first - then
-                if first > then:
-                    np.minimum(high, at, out=high)
-                else:
-                    np.maximum(low, at, out=low)
+        for index, price in enumerate(self.prices):
+            # Against all other prices at once; against itself it tells nothing.
+            apart = price - self.prices
+            with np.errstate(divide="ignore", invalid="ignore"):
+                at = (limit - ahead[index] - to_go) / apart[:, None]
+            np.minimum(high, np.where((apart > 0)[:, None], at, np.inf).min(axis=0), out=high)
+            np.maximum(low, np.where((apart < 0)[:, None], at, -np.inf).max(axis=0), out=low)
         lowest, highest = np.full(alive.shape, np.inf), np.full(alive.shape, -np.inf)
         lowest[alive], highest[alive] = low, high
         least, most = _room(problem)
@@ -128,7 +135,14 @@ def _room(problem: Problem) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def everything(problem: Problem) -> Kept:
     """Return all that fits into the time, whatever it costs."""
     least, most = _room(problem)
-    return Kept(places=np.arange(problem.per_min.shape[1]), low=least.tolist(), high=most.tolist())
+    slots, places = problem.per_min.shape
+    return Kept(
+        places=np.arange(places),
+        low=least.tolist(),
+        high=most.tolist(),
+        ended=[True] * slots,
+        late=[True] * slots,
+    )
 
 
 def find_bounds(problem: Problem) -> Bounds | None:

@@ -25,10 +25,17 @@ class Values:
     """Shape (edges, places, prices)."""
     off: Floats
     """Shape (edges, prices)."""
+    late: Floats
+    """ON at the end of a slot, having begun inside it; forward only. (slots, places, prices)."""
 
     def of_prices(self, chosen: list[int]) -> "Values":
         """Return the values of some prices."""
-        return Values(self.on[..., chosen], self.ended[..., chosen], self.off[..., chosen])
+        return Values(
+            self.on[..., chosen],
+            self.ended[..., chosen],
+            self.off[..., chosen],
+            self.late[..., chosen],
+        )
 
     def at_end(self) -> Floats:
         """Return the least at the last edge, shape (prices,)."""
@@ -39,7 +46,8 @@ class Values:
     def empty(cls, edges: int, places: int, prices: int) -> "Values":
         """Return values to be filled."""
         on, ended = np.empty((2, edges, places, prices))
-        return cls(on, ended, np.empty((edges, prices)))
+        late = np.empty((edges - 1, places, prices))
+        return cls(on, ended, np.empty((edges, prices)), late)
 
 
 def with_more(first: Values, second: Values) -> Values:
@@ -48,6 +56,7 @@ def with_more(first: Values, second: Values) -> Values:
         np.concatenate([first.on, second.on], axis=-1),
         np.concatenate([first.ended, second.ended], axis=-1),
         np.concatenate([first.off, second.off], axis=-1),
+        np.concatenate([first.late, second.late], axis=-1),
     )
 
 
@@ -95,15 +104,15 @@ def forward(problem: Problem, prices: Floats) -> Values:
     for slot in range(edges - 1):
         on = values.on[slot]
         begin, late = _entries(slots, slot, on, off, any_on)
-        ended = np.add(np.minimum(on, begin), slots.part[slot], out=values.ended[slot + 1])
+        begun = np.minimum(on, begin)
+        ended = np.add(begun, slots.part[slot], out=values.ended[slot + 1])
         off = np.minimum(off, any_on, out=values.off[slot + 1])
         if slot == 0:
             np.minimum(off, 0.0, out=off)  # what runs may stop at once, and owes nothing
         if slots.extras is not None:
             np.minimum(off, ended.min(axis=0), out=off)
-        begun = np.minimum(on, begin)
         begun += slots.whole[slot]
-        late += slots.part[slot]
+        late = np.add(late, slots.part[slot], out=values.late[slot])
         any_on = np.minimum(begun, late, out=values.on[slot + 1]).min(axis=0)
     return values
 

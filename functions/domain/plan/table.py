@@ -138,6 +138,7 @@ class Table:
         self.extras = ExtraCosts(problem, scale)
         self.places = problem.per_min.shape[1]
         self._low, self._high = kept.low, kept.high
+        self._may_end, self._may_be_late = kept.ended, kept.late
         self.edges: list[Edge] = []
         self.entries: list[Entries] = []
 
@@ -250,18 +251,30 @@ class Table:
             off[-low] = 0  # it stops at once, and owes nothing
         on = np.full((self.places, width), NEVER)
         put(on, entry.begin + per_min * length, entry.low + length - low)
-        if length == 1:
-            ended = np.full_like(on, NEVER)
-        else:
-            ended, late = self._parts(slot, entry, low, width)
-            np.minimum(on, late, out=on)
+        ended = None
+        if length > 1:
+            ended = self._after_parts(slot, entry, on, low)
+        if ended is None:
+            nothing = np.full(width, NEVER)
+            return Edge(low, off, on, np.full_like(on, NEVER), on.min(axis=0), nothing)
         return Edge(low, off, on, ended, on.min(axis=0), ended.min(axis=0))
 
-    def _parts(self, slot: int, entry: Entries, low: int, width: int) -> Costs:
-        """Return the least costs after 1 to all but one minutes, shape (2, places, width)."""
-        return after_part(
-            entry.costs, entry.low - low, width, self.per_min[slot], (1, self.lengths[slot] - 1)
+    def _after_parts(self, slot: int, entry: Entries, on: Costs, low: int) -> Costs | None:
+        """Lower `on` by those that began inside the slot; return ENDED, `None` if none may be."""
+        may_end, may_be_late = self._may_end[slot], self._may_be_late[slot]
+        if not may_end and not may_be_late:
+            return None
+        kinds = slice(0 if may_end else 1, 2 if may_be_late else 1)
+        parts = after_part(
+            entry.costs[kinds],
+            entry.low - low,
+            on.shape[1],
+            self.per_min[slot],
+            (1, self.lengths[slot] - 1),
         )
+        if may_be_late:
+            np.minimum(on, parts[-1], out=on)
+        return parts[0] if may_end else None
 
     def _last(self, slot: int, entry: Entries) -> Last | None:
         """Return the cheapest way to finish the work in `slot`, the earliest of equals."""

@@ -11,6 +11,7 @@ Overheads, as the planner counts them:
 - What a VM loads over the network at a start or move counts at the slot in which it begins.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -195,43 +196,54 @@ class Terms:
             return None
         return Extras.constant(money_g / minute_kwh, self.grid.gco2eq_per_kwh.shape)
 
-    def span_gco2eq(self, place: int, begin_min: float, end_min: float) -> float:
+    @cached_property
+    def _edges(self) -> list[int]:
+        edges: list[int] = self.grid.edges_min.tolist()
+        return edges
+
+    def _slot_of(self, minute: int) -> int:
+        """Return the slot that begins at `minute` or holds it; the last one for the end."""
+        return min(bisect_right(self._edges, minute) - 1, len(self._edges) - 2)
+
+    def _sum_at(self, minute: int, place: int) -> float:
+        slot = self._slot_of(minute)
+        into_h = (minute - self._edges[slot]) / HOUR_MIN
+        return float(self._sums[slot, place] + into_h * self.grid.gco2eq_per_kwh[slot, place])
+
+    def span_gco2eq(self, place: int, begin_min: int, end_min: int) -> float:
         """Return what the job's power emits in `place` between two minutes, g."""
-        sums = self._sums[:, place]
-        ends = np.interp([begin_min, end_min], self.grid.edges_min, sums)
-        return float(ends[1] - ends[0]) * self.power_kw
+        return (self._sum_at(end_min, place) - self._sum_at(begin_min, place)) * self.power_kw
 
     def scores_between(self, begin_min: int, end_min: int) -> list[float]:
         """Return what the minutes between two would cost in each place, money weighed in."""
-        first, last = (self._sums_at(minute) for minute in (begin_min, end_min))
-        score = (last - first) * self.power_kw
+        scores: list[float] = self.spans_score(np.array([begin_min]), np.array([end_min]))[
+            0
+        ].tolist()
+        return scores
+
+    def spans_score(self, begins_min: NDArray[np.int64], ends_min: NDArray[np.int64]) -> Floats:
+        """Return what spans cost in each place, money weighed in, g, shape (spans, places)."""
+        score = (self._sums_at(ends_min) - self._sums_at(begins_min)) * self.power_kw
         if self.weight_g_per_usd:
-            hours = (end_min - begin_min) / HOUR_MIN
+            hours = (ends_min - begins_min)[:, None] / HOUR_MIN
             usd = np.array([0.0 if each is None else each for each in self.usd_per_h])
             score = score + usd * hours * self.weight_g_per_usd
-        return [float(each) for each in score]
+        return score
 
-    def _sums_at(self, minute: int) -> Floats:
-        slot = min(self.grid.slot_of(minute), len(self.grid.gco2eq_per_kwh) - 1)
-        into_h = (minute - int(self.grid.edges_min[slot])) / HOUR_MIN
-        at: Floats = self._sums[slot] + into_h * self.grid.gco2eq_per_kwh[slot]
+    def _sums_at(self, minutes: NDArray[np.int64]) -> Floats:
+        edges = self.grid.edges_min
+        slots = np.minimum(np.searchsorted(edges, minutes, side="right"), len(edges) - 1) - 1
+        into_h = (minutes - edges[slots])[:, None] / HOUR_MIN
+        at: Floats = self._sums[slots] + into_h * self.grid.gco2eq_per_kwh[slots]
         return at
-
-    def spans_score(
-        self, place: int, begins_min: NDArray[np.int64], ends_min: NDArray[np.int64]
-    ) -> Floats:
-        """Return what spans of equal length emit in `place`, g: money does not tell them apart."""
-        sums, edges = self._sums[:, place], self.grid.edges_min
-        spans: Floats = np.interp(ends_min, edges, sums) - np.interp(begins_min, edges, sums)
-        return spans * self.power_kw
 
     def run_gco2eq(self, run: Run) -> float:
         """Return what `run` emits, g."""
         total = self.span_gco2eq(run.place, run.begin_min, run.end_min)
         if self.extra_gco2eq is None or run.entry is Entry.GOES_ON:
             return total
-        slot = self.grid.slot_of(run.begin_min)
-        late = int(self.grid.edges_min[slot]) != run.begin_min
+        slot = self._slot_of(run.begin_min)
+        late = self._edges[slot] != run.begin_min
         amount = self.extra_gco2eq.of(run.entry, late=late)[slot, run.place]
         return max(total + float(amount), 0.0)
 

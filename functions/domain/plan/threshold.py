@@ -6,6 +6,7 @@ hours above the threshold are not used at all. It plans 24 hours; here it does s
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from functions.domain.plan.problem import Floats
 
@@ -37,21 +38,30 @@ def threshold_places(hourly: Floats, current: int) -> list[int]:
 
 
 def _of_day(day: Floats, current: int) -> list[int]:
+    clean = _clean_hours(day).T.tolist()
+    chosen = []
+    for possible, values in zip(clean, day.T.tolist(), strict=True):
+        places = [place for place, is_clean in enumerate(possible) if is_clean]
+        if not places:
+            chosen.append(NOWHERE)
+            continue
+        if len(places) > 1:
+            values[current] -= CO2_DELTA_TO_MOVE
+        current = min(places, key=values.__getitem__)
+        chosen.append(current)
+    # The generator ends its last interval at the begin of the last hour, which is never used.
+    return [*chosen[:-1], NOWHERE]
+
+
+def _clean_hours(day: Floats) -> NDArray[np.bool_]:
+    """Return which hours the moving means admit, shape (places, hours)."""
     hours = day.shape[1]
     clean = np.zeros(day.shape, dtype=bool)
-    for size in range(MIN_INTERVAL_SIZE_H, MIN_INTERVAL_SIZE_H + MAX_WINDOW_SIZE_H):
-        for begin in range(hours):
-            below = day[:, begin : begin + size].mean(axis=1) < MAX_EMISSION_VALUE
-            clean[below, begin : begin + size - 1] = True
-    chosen = [NOWHERE] * hours
-    for hour in range(hours):
-        possible = clean[:, hour]
-        if not possible.any():
-            continue
-        value = np.where(possible, day[:, hour], np.inf)
-        if possible.sum() > 1:
-            value[current] -= CO2_DELTA_TO_MOVE
-        chosen[hour] = current = int(value.argmin())
-    # The generator ends its last interval at the begin of the last hour, which is never used.
-    chosen[-1] = NOWHERE
-    return chosen
+    for size in range(MIN_INTERVAL_SIZE_H + 1, MIN_INTERVAL_SIZE_H + MAX_WINDOW_SIZE_H):
+        sums, counts = day.copy(), np.minimum(np.arange(hours, 0, -1), size)
+        for ahead in range(1, min(size, hours)):
+            sums[:, :-ahead] += day[:, ahead:]
+        below = sums / counts < MAX_EMISSION_VALUE
+        for ahead in range(min(size - 1, hours)):
+            clean[:, ahead:] |= below[:, : hours - ahead]
+    return clean

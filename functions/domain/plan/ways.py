@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -70,30 +71,27 @@ def best_window(terms: Terms, work: int, running: int | None) -> Runs | None:
     Its cost is linear in its begin while both ends stay in their slots: it touches an edge.
     """
     overheads, grid = terms.overheads, terms.grid
-    best: Runs | None = None
     places = range(grid.gco2eq_per_kwh.shape[1])
     length = overheads.start_min + work
-    begins = np.unique(np.concatenate([grid.edges_min, grid.edges_min - length]))
-    begins = begins[(begins >= (0 if running is None else 1)) & (begins + length <= grid.minutes)]
-    allowed = terms.allowed()
     found = [at_once(terms, place, work, running) for place in places]
     found = [way for way in found if work_min(way) == work and _is_allowed(terms, way[0])]
-    for place in places:
-        order = np.argsort(terms.spans_score(place, begins, begins + length), kind="stable")
-        for begin in begins[order]:
-            run = Run(
-                place=place,
-                begin_min=int(begin),
-                end_min=int(begin) + length,
-                overhead_min=overheads.start_min,
+    begins = np.unique(np.concatenate([grid.edges_min, grid.edges_min - length]))
+    begins = begins[(begins >= (0 if running is None else 1)) & (begins + length <= grid.minutes)]
+    if len(begins):
+        scores = terms.spans_score(begins, begins + length)
+        for place, at in enumerate(scores.argmin(axis=0).tolist()):
+            order = [at] if terms.allowed() is None else scores[:, place].argsort(kind="stable")
+            runs = (
+                _window(place, int(begins[each]), length, overheads.start_min) for each in order
             )
-            if allowed is None or _is_allowed(terms, run):
-                found.append((run,))
-                break
-    for way in found:
-        if best is None or terms.total_score(way) < terms.total_score(best) - 1e-9:
-            best = way
-    return best
+            found += [(run,) for run in islice((r for r in runs if _is_allowed(terms, r)), 1)]
+    return min(found, key=lambda way: (terms.total_score(way), way[0].end_min), default=None)
+
+
+def _window(place: int, begin_min: int, length_min: int, start_min: int) -> Run:
+    return Run(
+        place=place, begin_min=begin_min, end_min=begin_min + length_min, overhead_min=start_min
+    )
 
 
 def _is_allowed(terms: Terms, run: Run) -> bool:
