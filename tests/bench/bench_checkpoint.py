@@ -88,9 +88,10 @@ def pause_figure() -> Figure:
     save_s, pause_s = statistics.median(saves[1:]), statistics.median(pauses[1:])
     return Figure(
         what="pause per checkpoint, 200 MB",
-        ours=f"{pause_s * 1e3:.0f} ms (first {pauses[0] * 1e3:.0f} ms)",
+        ours=f"{pause_s * 1e3:.0f} ms: {pause_s / save_s:.3f} of it (bar <= 0.10;"
+        f" the first {pauses[0] * 1e3:.0f} ms)",
         peer=f"torch.save {save_s * 1e3:.0f} ms",
-        ratio=f"{pause_s / save_s:.3f} (bar <= 0.10)",
+        ratio=f"{save_s / pause_s:.1f}",
     )
 
 

@@ -22,6 +22,15 @@ from vm_runtime.storage.port import (
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed.*socket:ResourceWarning")
 
 
+PIECE = bytes(range(256)) * 2**12
+"""A mebibyte; the client sends eight at once."""
+
+
+def fill(stream: BinaryIO) -> None:
+    """Write what makes three pieces."""
+    stream.writelines(PIECE for _ in range(18))
+
+
 @pytest.fixture
 def proxy(gcs_server_url: str) -> Iterator[FaultyProxy]:
     """A proxy before the fake server."""
@@ -101,16 +110,9 @@ def test_uploads_do_not_draw_from_the_users_random_numbers(
     before = random.getstate()
     proxy.faults = [(503, False)]
     gcs.write("a", b"2")
+    proxy.only, proxy.faults = "PUT", [(503, False)]
+    gcs.upload("b", fill)
     assert random.getstate() == before
-
-
-PIECE = bytes(range(256)) * 2**12
-"""A mebibyte; the client sends eight at once."""
-
-
-def fill(stream: BinaryIO) -> None:
-    """Write what makes three pieces."""
-    stream.writelines(PIECE for _ in range(18))
 
 
 def test_a_piece_that_is_lost_is_sent_again(gcs: GcsBlobStore, proxy: FaultyProxy) -> None:
