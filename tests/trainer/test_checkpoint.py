@@ -142,6 +142,29 @@ def test_a_restarted_vm_fences_off_its_former_self() -> None:
         commit(former, 1)
 
 
+@pytest.mark.parametrize("point", ["a", "b/c", "manifest.json", "LATEST"])
+def test_two_processes_of_one_incarnation_do_not_write_over_each_other(point: str) -> None:
+    """One that was believed dead saves the same step at the same moment: both stay apart."""
+    store = MemoryBlobStore()
+    second: list[Checkpoints] = []
+
+    def race(number: int, verb: str, name: str) -> None:
+        del number
+        if verb in {"upload", "write"} and name.endswith(point) and second:
+            commit(second.pop(), 4)
+
+    first = checkpoints(FaultyStore(store, fails=race))
+    second.append(Checkpoints(store, "job", 1, _Later(), sleep=lambda _: None))
+    second[0].take_over()
+    theirs: dict[str, Content] = {
+        "a": lambda stream: stream.write(b"other"),
+        "b/c": lambda stream: stream.write(b"bytes"),
+    }
+    with pytest.raises(LeaseLostError):
+        first.commit(4, theirs, finished=False, weights_sha256=DIGEST)
+    assert restored_step(checkpoints(store, 2)) == 4
+
+
 class _Later(SteppingClock):
     def now(self) -> datetime:
         return datetime(2024, 3, 6, tzinfo=UTC)

@@ -84,7 +84,7 @@ class Writers(RuleBasedStateMachine):
         writer, faulty = self.alive[index % len(self.alive)]
         step = writer.latest.step + delta
         payload: dict[str, Content] = {
-            "a": lambda stream: stream.write(b"%d" % step),
+            "a": lambda stream: stream.write(b"%d by %d" % (step, id(writer))),
             "b": lambda stream: [stream.write(b"x"), stream.write(bytes(step))],
         }
         self._call(
