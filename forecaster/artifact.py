@@ -4,6 +4,7 @@ A folder has `model.safetensors` (weights), `model.json` (all else) and, where i
 shipped, `README.md`, the model card. The fingerprint covers weights and JSON.
 """
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -35,8 +36,6 @@ class Manifest:
     """Shape of the network."""
     grid_zones: tuple[str, ...]
     """In the order of the embedding."""
-    neighbours: tuple[tuple[int, ...], ...]
-    """For each grid zone, the indices of those that come as its further channels."""
     scale_gco2eq_per_kwh: tuple[Annotated[float, Field(gt=0)], ...]
     """By which each grid zone's errors were divided in training, its persistence error."""
     basis: Basis
@@ -46,24 +45,18 @@ class Manifest:
     data: dict[str, str]
     """Where the training data begin and end, and their sha256."""
     metrics: dict[str, dict[str, float]]
-    """By grid zone, `mean` for all, in the validation span; see the model card."""
+    """By grid zone, `mean` for all, on later hours than it learned from; see the model card."""
     weights_sha256: Fingerprint
     """Of the file with the weights."""
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     """Version of this document."""
 
     def __post_init__(self) -> None:
-        """Refuse lists of different length and neighbours that do not exist."""
+        """Refuse lists of different length."""
         count = len(self.grid_zones)
-        lengths = (self.model.grid_zones, len(self.neighbours), len(self.scale_gco2eq_per_kwh))
+        lengths = (self.model.grid_zones, len(self.scale_gco2eq_per_kwh))
         if set(lengths) != {count}:
-            message = f"expected neighbours, scales and embeddings for {count}, found {lengths}"
-            raise ValueError(message)
-        width = self.model.neighbours
-        if any(
-            len(row) != width or not all(0 <= i < count for i in row) for row in self.neighbours
-        ):
-            message = f"neighbours: expected {width} indices below {count} for each grid zone"
+            message = f"expected scales and embeddings for {count} grid zones, found {lengths}"
             raise ValueError(message)
 
 
@@ -79,6 +72,29 @@ def sha256(data: bytes) -> str:
 def fingerprint(manifest: Manifest) -> str:
     """Return what identifies the artifact; the manifest has the digest of the weights in it."""
     return sha256(_canonical(_ADAPTER.dump_python(manifest, mode="json")))
+
+
+def with_figures_of(manifest: Manifest, earlier: Manifest) -> Manifest:
+    """Return `manifest` with the figures of a model made alike from fewer hours.
+
+    A model that has learnt from all hours has none left to be scored on.
+
+    Raises:
+        ValueError: If the two were not made alike, or the earlier one has no figures.
+    """
+    ours, theirs = ({**each.settings, "end": ""} for each in (manifest, earlier))
+    if ours != theirs or manifest.model != earlier.model:
+        changed = sorted(name for name in ours if ours[name] != theirs.get(name))
+        raise ValueError(
+            "figures: expected those of a model with the same settings but its end, found"
+            f" other {', '.join(changed) or 'shapes'}"
+        )
+    if not earlier.metrics:
+        raise ValueError("figures: expected a model that was scored, found one without metrics")
+    origin = f"those of the same settings, learnt from hours before {earlier.settings['end']}"
+    return dataclasses.replace(
+        manifest, metrics=earlier.metrics, data=manifest.data | {"figures": origin}
+    )
 
 
 def save_artifact(folder: Path, *, weights: dict[str, Tensor], manifest: Manifest) -> str:
@@ -133,7 +149,7 @@ def _load_manifest(folder: Path) -> Manifest:
         manifest = _ADAPTER.validate_python(loaded)
     except ValidationError as error:
         raise ArtifactError(
-            f"{path}: expected a manifest of schema version 1; train the model again: {error}"
+            f"{path}: expected a manifest of schema version 2; train the model again: {error}"
         ) from error
     if claimed != fingerprint(manifest):
         raise ArtifactError(

@@ -6,14 +6,14 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from forecaster.ahead import anchor_at, anchor_in_history, extend, level_of
 from forecaster.artifact import Manifest, fingerprint, load_artifact
 from forecaster.climatology import Array, Climatology
 from forecaster.climatology.profile import load_climatology
-from forecaster.features import calendar, epoch_hour
+from forecaster.features import epoch_hour
 from forecaster.model import HOURS_PER_DAY, Tcn
+from forecaster.prediction import predict
 from forecaster.series import (
     HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH,
     HOUR,
@@ -24,12 +24,10 @@ from forecaster.series import (
     ZoneForecast,
     checked_hour,
 )
-from forecaster.windows import lookback
+from forecaster.windows import LEAST_RECORDED_H, lookback
 
 WEEK_H = 168
 """A grid zone without a recorded hour in so many is left out: missing data are never clean."""
-LEAST_RECORDED_H = 12
-"""Of the last 24 h; with fewer the network would mostly see its own filling."""
 WIDENS_BY = 0.25
 """How much wider the interval is with each day that is repeated for want of a climatology."""
 
@@ -67,9 +65,9 @@ class Forecaster:
     ) -> Forecast:
         """Forecast the hours from `origin` on.
 
-        The first 24 h of a grid zone that the network knows and that has at least 12
-        recorded hours among the last 24 are the network's; of any other grid zone they are
-        climatology, anchored at what is recorded. Beyond, all is anchored climatology. A
+        The first hours, 48 of the shipped network, of a grid zone that it knows and that has
+        at least 12 recorded hours among the last 24 are the network's; of any other grid zone
+        they are climatology, anchored at what is recorded. Beyond, all is anchored climatology. A
         grid zone without a recorded hour in the last 7 days, or without both network and
         climatology, is left out. Hours at `origin` or later are cut off first.
 
@@ -97,9 +95,9 @@ class Forecaster:
         by_network = [
             zone for zone in past if zone not in missing and self._suits(past[zone], origin)
         ]
-        first_day = self._first_day(past, by_network, origin)
+        by_net = self._run_network(past, by_network, origin)
         zones = tuple(
-            self._zone(history, first_day.get(grid_zone), origin, horizon_h)
+            self._zone(history, by_net.get(grid_zone), origin, horizon_h)
             for grid_zone, history in past.items()
             if grid_zone not in missing
         )
@@ -144,7 +142,7 @@ class Forecaster:
     def _has_climatology(self, grid_zone: str) -> bool:
         return self.climatology is not None and grid_zone in self.climatology
 
-    def _first_day(
+    def _run_network(
         self,
         past: Mapping[str, IntensityHistory],
         grid_zones: Sequence[str],
@@ -153,43 +151,39 @@ class Forecaster:
         """Run the network once for all `grid_zones`."""
         if not grid_zones:
             return {}
-        config, known = self.manifest.model, self.manifest.grid_zones
-        rows = np.array([known.index(grid_zone) for grid_zone in grid_zones])
-        channels = np.array([(row, *self.manifest.neighbours[row]) for row in rows])
-        recorded = lookback(past, known, origin, hours=config.lookback_h)
-        hours = epoch_hour(origin) + np.arange(-config.lookback_h, config.horizon_h)
-        clock = torch.from_numpy(calendar(hours)).expand(len(rows), -1, -1)
-        with torch.inference_mode():
-            out = self.model(torch.from_numpy(recorded[channels]), torch.from_numpy(rows), clock)
-        found = out.numpy().astype(np.float64).clip(0.0, HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH)
+        known = self.manifest.grid_zones
+        recorded = lookback(past, known, origin, hours=self.manifest.model.lookback_h)
+        out = predict(self.model, recorded[None], np.array([epoch_hour(origin)]))[0]
+        found = out.astype(np.float64).clip(0.0, HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH)
         if not np.isfinite(found).all():
             raise ValueError(
                 "expected finite forecasts of the network, found NaN or infinity;"
                 " the artifact is unusable: train it again"
             )
         return {
-            grid_zone: (found[i, :, 0], found[i, :, 1], found[i, :, 2])
-            for i, grid_zone in enumerate(grid_zones)
+            grid_zone: (found[row, :, 0], found[row, :, 1], found[row, :, 2])
+            for grid_zone in grid_zones
+            for row in [known.index(grid_zone)]
         }
 
     def _zone(
         self,
         history: IntensityHistory,
-        first_day: Quantiles | None,
+        by_net: Quantiles | None,
         origin: datetime,
         horizon_h: int,
     ) -> ZoneForecast:
-        if first_day is None:
+        if by_net is None:
             quantiles = self._climatology_only(history, origin, horizon_h)
         else:
-            quantiles = self._beyond(history, first_day, origin, horizon_h)
+            quantiles = self._beyond(history, by_net, origin, horizon_h)
         low, mid, high = (tuple(values[:horizon_h].tolist()) for values in quantiles)
         return ZoneForecast(
             grid_zone=history.grid_zone,
             p10=low,
             p50=mid,
             p90=high,
-            method=Method.CLIMATOLOGY if first_day is None else Method.TCN,
+            method=Method.CLIMATOLOGY if by_net is None else Method.TCN,
             history_h=_recorded(history, origin, WEEK_H),
         )
 

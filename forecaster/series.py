@@ -251,7 +251,7 @@ class ZoneForecast:
     p90: tuple[Intensity, ...]
     """90 % quantile."""
     method: Method
-    """How the first 24 hours were made; what lies beyond is climatology."""
+    """How the hours of the network's horizon were made; what lies beyond is climatology."""
     history_h: Annotated[int, Field(ge=0)]
     """Recorded hours among the last 168 before the origin that it rests on."""
 

@@ -1,11 +1,16 @@
-"""Trains the network. The only module that imports Lightning; inference must not need it."""
+"""Trains the network. The only module that imports Lightning; inference must not need it.
+
+One run: fit the linear path in closed form, train the members of the ensemble, and, if some
+days are held out, find on these how wide the intervals have to be; then do the first two
+again on all hours.
+"""
 
 import dataclasses
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import lightning
 import numpy as np
@@ -13,19 +18,39 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, IterableDataset
 
 from forecaster.artifact import Manifest, pack, sha256
-from forecaster.batches import Batch, Faults, draw_batches
-from forecaster.linear_start import fit_linear_paths
-from forecaster.model import HOURS_PER_DAY, ModelConfig, Tcn
-from forecaster.series import Basis, IntensityHistory, UtcHour, document
-from forecaster.windows import Table, tabulate
+from forecaster.batches import Faults, Windows, draw_batches
+from forecaster.calibration import calibrate
+from forecaster.lessons import (
+    neighbours_in,
+    one_basis,
+    persistence_error,
+    tabulate_lessons,
+    without_last,
+)
+from forecaster.linear_path import LinearPath
+from forecaster.linear_start import fit_linear_path
+from forecaster.loss import pinball
+from forecaster.model import (
+    HOURS_PER_DAY,
+    Clocks,
+    ModelConfig,
+    Tcn,
+    history_lengths,
+    normalise,
+    reverse,
+)
+from forecaster.prediction import clocks_at
+from forecaster.series import IntensityHistory, UtcHour, document
+from forecaster.windows import Table
 
-QUANTILES = (0.1, 0.5, 0.9)
-QUANTILE_WEIGHTS = (0.5, 1.0, 0.5)
-"""The median counts most: it is what plans are made from."""
+MOST_HELD_OUT = 6
+"""At most the last sixth of the hours is held out."""
+WARM_UP = 0.1
+"""Share of the steps in which the learning rate rises."""
 
 
 @document
@@ -36,42 +61,47 @@ class TrainingSettings:
     """First hour to learn from."""
     end: UtcHour = datetime(2024, 1, 1, tzinfo=UTC)
     """End of the last hour to learn from; validation begins here."""
-    steps: int = 2000
+    steps: int = 500
     """Optimizer steps."""
-    batch_size: int = 256
-    """Windows a step."""
+    batch_size: int = 24
+    """Origins a step; all grid zones are learnt from at each."""
     learning_rate: float = 1e-3
-    """Highest; rises for a twentieth of the steps, then falls as a cosine."""
-    weight_decay: float = 0.02
+    """Highest; rises first, then falls as a cosine."""
+    weight_decay: float = 0.05
     """AdamW's."""
     average_decay: float = 0.998
     """Of the running mean of the weights, a step."""
+    calibration_days: int = 182
+    """Last days that are held out first, at most a sixth of all, to calibrate; 0 for none."""
     seed: int = 0
     """Of weights, windows and faults."""
     never_neighbours: tuple[str, ...] = ("IT",)
-    """Grid zones that are not a channel of others: stand-ins, which live data do not have."""
+    """Grid zones that do not inform others: stand-ins, which live data do not have."""
 
 
-Tensors: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
-"""A batch as Lightning can carry it: windows, grid zones, calendar, targets."""
+Tensors: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""A batch as Lightning can carry it: windows, targets, and the fields of `Clocks`."""
 
 
 class BatchStream(IterableDataset[Tensors]):
     """Gives Lightning the batches as they are drawn."""
 
-    def __init__(self, batches: Callable[[], Iterator[Batch]]) -> None:
+    def __init__(self, batches: Callable[[], Iterator[Windows]], config: ModelConfig) -> None:
         """Keep what makes the batches."""
         super().__init__()
+        self._config = config
         self._batches = batches
 
     def __iter__(self) -> Iterator[Tensors]:
         """Draw from the beginning."""
         for batch in self._batches():
+            clocks = clocks_at(batch.epoch_hours, self._config)
             yield (
-                torch.from_numpy(batch.windows),
-                torch.from_numpy(batch.zones),
-                torch.from_numpy(batch.calendar),
-                torch.from_numpy(batch.targets),
+                torch.from_numpy(batch.recorded_bzl),
+                torch.from_numpy(batch.targets_bzh),
+                clocks.past_blf,
+                clocks.origin_bf,
+                clocks.ahead_bhf,
             )
 
 
@@ -87,15 +117,18 @@ class Training(lightning.LightningModule):
         self.settings = settings
         self.average = AveragedModel(
             model,
-            multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay),  # type: ignore[no-untyped-call]
+            avg_fn=lambda average, now, steps: torch.lerp(
+                average, now, 1 - mean_decay(settings, int(steps))
+            ),
         )
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
 
     def training_step(self, batch: Tensors) -> Tensor:
-        """Return the loss of one batch."""
-        windows, zones, calendar, targets = batch
-        forecast = self.model(windows, zones, calendar)
-        loss = pinball(forecast, targets, self.get_buffer("scale")[zones])
+        """Return the loss of one batch, the mean over the members, each judged alone."""
+        recorded, targets, past, origin, ahead = batch
+        normal = normalise(recorded)
+        members = self.model.each_member(normal, Clocks(past, origin, ahead))
+        loss = pinball(reverse(members, normal), targets, self.get_buffer("scale"))
         self.log("loss", loss, prog_bar=True)
         return loss
 
@@ -107,25 +140,15 @@ class Training(lightning.LightningModule):
         """Return AdamW with a warm-up and a cosine."""
         s = self.settings
         optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay
+            self.model.members.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=s.learning_rate, total_steps=s.steps, pct_start=0.05
+            optimizer, max_lr=s.learning_rate, total_steps=s.steps, pct_start=WARM_UP
         )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
-
-
-def pinball(forecast_bhq: Tensor, target_bh: Tensor, scale_b: Tensor) -> Tensor:
-    """Return the mean weighted quantile loss in units of `scale_b`, over recorded targets."""
-    there = torch.isfinite(target_bh)
-    target = torch.where(there, target_bh, torch.zeros_like(target_bh))
-    over = (target.unsqueeze(-1) - forecast_bhq) / scale_b[:, None, None]
-    levels, weights = torch.tensor(QUANTILES), torch.tensor(QUANTILE_WEIGHTS)
-    loss = (torch.maximum(levels * over, (levels - 1) * over) * weights).sum(-1)
-    return (loss * there).sum() / there.sum().clamp(min=1)
 
 
 def train(
@@ -141,9 +164,10 @@ def train(
     Args:
         histories: Recorded hours; later ones than `settings.end` are not looked at.
         settings: How; the defaults if `None`.
-        config: Shape of the network; its `grid_zones` is set from `histories`.
+        config: Shape of the network; its grid zones and neighbours are set from `histories`.
         faults: How training windows are damaged.
-        on_step: Called after each optimizer step with its number, to show progress.
+        on_step: Called after each optimizer step with its number, to show progress; the
+            numbers go to `total_steps(settings)`.
 
     Returns:
         Weights (the running mean) and manifest, without metrics.
@@ -152,42 +176,29 @@ def train(
         ValueError: If the histories are too short, or not all of one accounting basis.
     """
     settings, faults = settings or TrainingSettings(), faults or Faults()
-    known = {zone: history.cut_before(settings.end) for zone, history in histories.items()}
-    known = {zone: history for zone, history in known.items() if history.gco2eq_per_kwh.size}
-    table = _from(tabulate(known, sorted(known)), settings.begin)
-    config = dataclasses.replace(config or ModelConfig(grid_zones=1), grid_zones=len(known))
-    basis = _one_basis(known)
-    neighbours = choose_neighbours(table, config.neighbours, never=settings.never_neighbours)
-    config = dataclasses.replace(config, neighbours=len(neighbours[0]))
-    channels = [(row, *others) for row, others in enumerate(neighbours)]
-    scale = persistence_error(table)
-    lightning.seed_everything(settings.seed, verbose=False)
-    model = Tcn(config)
-    model.start_linear(fit_linear_paths(table, config))
-    module = Training(model, settings, scale=scale)
-    stream = BatchStream(
-        lambda: draw_batches(
-            table,
-            channels=channels,
-            config=config,
-            faults=faults,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-        )
+    table = tabulate_lessons(histories, settings.begin, settings.end)
+    basis = one_basis({zone: histories[zone] for zone in table.grid_zones})
+    config = dataclasses.replace(
+        config or ModelConfig(grid_zones=1),
+        grid_zones=len(table.grid_zones),
+        neighbours=neighbours_in(table, never=settings.never_neighbours),
     )
-    with warnings.catch_warnings():
-        # Of Lightning's own code, and of workers that a stream in memory does not need.
-        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*does not have many workers")
-        _trainer(settings, on_step).fit(module, DataLoader(stream, batch_size=None))
-    weights = {
-        name: value.detach().clone() for name, value in module.average.module.state_dict().items()
-    }
-    return weights, Manifest(
+    early, done = None, 0
+    if settings.calibration_days:
+        hours = table.gco2eq_per_kwh.shape[1]
+        held_out = min(settings.calibration_days * HOURS_PER_DAY, hours // MOST_HELD_OUT)
+        early = _fit(without_last(table, held_out), config, (settings, faults), on_step)
+        calibrate(early, table, hours=held_out)
+        done = settings.steps
+    model = _fit(table, config, (settings, faults), lambda step: on_step(done + step))
+    if early is not None:
+        model.width_pzhq.copy_(early.width_pzhq)
+        model.yesterday_z.copy_(early.yesterday_z)
+    weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    manifest = Manifest(
         model=config,
         grid_zones=table.grid_zones,
-        neighbours=neighbours,
-        scale_gco2eq_per_kwh=tuple(float(value) for value in scale),
+        scale_gco2eq_per_kwh=tuple(float(value) for value in persistence_error(table)),
         basis=basis,
         settings=_plain(settings) | _plain(faults),
         data={
@@ -198,55 +209,51 @@ def train(
         metrics={},
         weights_sha256=sha256(pack(weights)),
     )
+    return weights, manifest
 
 
-def persistence_error(table: Table) -> NDArray[np.float64]:
-    """Return each grid zone's mean absolute change from day to day, gCO2eq/kWh; at least 0.1.
-
-    Raises:
-        ValueError: If a grid zone has no two days.
-    """
-    values = table.gco2eq_per_kwh.astype(np.float64)
-    change = np.abs(values[:, HOURS_PER_DAY:] - values[:, :-HOURS_PER_DAY])
-    counts = np.isfinite(change).sum(axis=1)
-    if not counts.all():
-        raise ValueError(
-            "expected at least two recorded days of each grid zone, found none of"
-            f" {', '.join(np.array(table.grid_zones)[counts == 0])}; leave it out"
-        )
-    error: NDArray[np.float64] = np.nansum(change, axis=1) / counts
-    return np.maximum(error, 0.1)
+def mean_decay(settings: TrainingSettings, steps: int) -> float:
+    """Return the decay of the running mean after `steps`: short at first, to forget the start."""
+    return min(settings.average_decay, (1 + steps) / (10 + steps))
 
 
-def choose_neighbours(
-    table: Table, count: int, *, never: Sequence[str] = ()
-) -> tuple[tuple[int, ...], ...]:
-    """For each grid zone choose those whose change from day to day goes most with its own.
+def total_steps(settings: TrainingSettings) -> int:
+    """Return how many optimizer steps a training takes, those before calibration included."""
+    return settings.steps * (2 if settings.calibration_days else 1)
 
-    Only grid zones that are recorded for nine tenths of the table are chosen: a neighbour
-    that is mostly missing would teach the network to ignore its channel.
-    """
-    values = table.gco2eq_per_kwh.astype(np.float64)
-    change = values[:, HOURS_PER_DAY:] - values[:, :-HOURS_PER_DAY]
-    there = np.isfinite(change)
-    fit = [
-        row
-        for row, grid_zone in enumerate(table.grid_zones)
-        if grid_zone not in never and there[row].mean() > 0.9  # noqa: PLR2004 - said above
-    ]
-    count = min(count, max(len(fit) - 1, 0))
 
-    def closeness(row: int, other: int) -> float:
-        both = there[row] & there[other]
-        if both.sum() < HOURS_PER_DAY or not change[row][both].std() * change[other][both].std():
-            return 0.0
-        return abs(float(np.corrcoef(change[row][both], change[other][both])[0, 1]))
-
-    def closest(row: int) -> tuple[int, ...]:
-        others = [other for other in fit if other != row]
-        return tuple(sorted(others, key=lambda other: -closeness(row, other))[:count])
-
-    return tuple(closest(row) for row in range(len(table.grid_zones)))
+def _fit(
+    table: Table,
+    config: ModelConfig,
+    how: tuple[TrainingSettings, Faults],
+    on_step: Callable[[int], None],
+) -> Tcn:
+    """Return the running mean of a network that has learnt from `table`."""
+    settings, faults = how
+    lightning.seed_everything(settings.seed, verbose=False)
+    model = Tcn(config)
+    for path, hours in zip(model.linear, history_lengths(config), strict=True):
+        fit_linear_path(cast("LinearPath", path), table, config, history_h=hours)
+    model.linear.requires_grad_(requires_grad=False)
+    module = Training(model, settings, scale=persistence_error(table))
+    stream = BatchStream(
+        lambda: draw_batches(
+            table,
+            config=config,
+            faults=faults,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+        ),
+        config,
+    )
+    with warnings.catch_warnings():
+        # Of Lightning's own code, and of workers that a stream in memory does not need.
+        warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*does not have many workers")
+        _trainer(settings, on_step).fit(module, DataLoader(stream, batch_size=None))
+    averaged = Tcn(config)
+    averaged.load_state_dict(module.average.module.state_dict())
+    return averaged.eval()
 
 
 class _AfterStep(Callback):
@@ -273,22 +280,6 @@ def _trainer(settings: TrainingSettings, on_step: Callable[[int], None]) -> ligh
         enable_progress_bar=False,
         callbacks=[_AfterStep(on_step)],
     )
-
-
-def _from(table: Table, begin: datetime) -> Table:
-    skip = max(table.index(begin), 0)
-    return Table(
-        grid_zones=table.grid_zones,
-        start=max(table.start, begin),
-        gco2eq_per_kwh=np.ascontiguousarray(table.gco2eq_per_kwh[:, skip:]),
-    )
-
-
-def _one_basis(histories: Mapping[str, IntensityHistory]) -> Basis:
-    found = {history.basis for history in histories.values()}
-    if len(found) != 1:
-        raise ValueError(f"expected histories of one accounting basis, found {sorted(found)}")
-    return found.pop()
 
 
 def _plain(settings: TrainingSettings | Faults) -> dict[str, float | int | str]:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from forecaster.series import HOUR, IntensityHistory
 
+LEAST_RECORDED_H = 12
+"""Of the last 24 h; with fewer the network would mostly see its own filling."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Table:

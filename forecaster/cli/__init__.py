@@ -9,6 +9,7 @@ from forecaster.cli.backtest import backtest
 from forecaster.cli.climatology import climatology
 from forecaster.cli.forecast import forecast
 from forecaster.cli.importing import import_exports
+from forecaster.cli.robustness import robustness
 from forecaster.cli.train import train
 
 __all__ = ["app"]
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command()(backtest)
+app.command()(robustness)
 app.command()(forecast)
 app.command(name="import")(import_exports)
 app.command()(climatology)

@@ -39,6 +39,10 @@ def train(  # noqa: PLR0913 - all but two are options
     end: Annotated[
         str | None, typer.Option(help="Learn from hours before this date; validate on those after.")
     ] = None,
+    figures_of: Annotated[
+        Path | None,
+        typer.Option(help="Artifact of the same settings, --end apart, to take the figures of."),
+    ] = None,
     mixed: MixedOption = False,
 ) -> None:
     """Train a model on CSV files, score it on later hours, and save both as an artifact."""
@@ -55,6 +59,8 @@ def train(  # noqa: PLR0913 - all but two are options
         histories = load(data, accept_mixed_releases=mixed)
         manifest = _train(histories, settings, out)
         report = _validate(histories, manifest, settings.end, out)
+        if figures_of is not None:
+            _take_figures(out, figures_of)
     if report is None:
         say(f"{out}: saved; no hours after {settings.end.date()} to score it on")
         return
@@ -68,10 +74,11 @@ def _train(
     histories: dict[str, IntensityHistory], settings: "TrainingSettings", out: Path
 ) -> "Manifest":
     from forecaster.artifact import save_artifact  # noqa: PLC0415 - loads torch
-    from forecaster.training import train as train_network  # noqa: PLC0415 - loads Lightning
+    from forecaster.training import total_steps  # noqa: PLC0415 - loads Lightning
+    from forecaster.training import train as train_network  # noqa: PLC0415 - same
 
     with progress_bar() as progress:
-        task = progress.add_task("training", total=settings.steps)
+        task = progress.add_task("training", total=total_steps(settings))
         weights, manifest = train_network(
             histories,
             settings=settings,
@@ -102,6 +109,14 @@ def _validate(
         manifest=dataclasses.replace(manifest, metrics=report.by_zone()),
     )
     return report
+
+
+def _take_figures(out: Path, figures_of: Path) -> None:
+    from forecaster.artifact import load_artifact, save_artifact, with_figures_of  # noqa: PLC0415 - loads torch
+
+    model, manifest = load_artifact(out)
+    _, earlier = load_artifact(figures_of)
+    save_artifact(out, weights=model.state_dict(), manifest=with_figures_of(manifest, earlier))
 
 
 def _check_lightning() -> None:

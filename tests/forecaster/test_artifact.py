@@ -1,5 +1,6 @@
 """Laws of the saved model."""
 
+import dataclasses
 import json
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,7 @@ from forecaster.artifact import (
     ArtifactError,
     load_artifact,
     save_artifact,
+    with_figures_of,
 )
 from forecaster.model import Tcn
 
@@ -58,12 +60,12 @@ def test_a_changed_manifest_is_refused(tmp_path: Path) -> None:
         load_artifact(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 2}', "\x00"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema_version": 1}', "\x00"])
 def test_another_schema_is_refused(tmp_path: Path, text: str) -> None:
     """A manifest of another form says what was expected."""
     saved(tmp_path)
     (tmp_path / MANIFEST).write_text(text)
-    with pytest.raises(ArtifactError, match="manifest of schema version 1"):
+    with pytest.raises(ArtifactError, match="manifest of schema version 2"):
         load_artifact(tmp_path)
 
 
@@ -71,6 +73,23 @@ def test_a_missing_artifact_says_how_to_make_one(tmp_path: Path) -> None:
     """An empty folder is a clear error."""
     with pytest.raises(ArtifactError, match="python -m forecaster train"):
         load_artifact(tmp_path)
+
+
+def test_figures_are_taken_of_a_model_made_alike_only() -> None:
+    """What has seen all hours shows those of an earlier one of the same settings, and says so."""
+    made = manifest_of(Tcn(TINY))
+    late, early = (
+        dataclasses.replace(made, settings={"seed": 0, "end": end}) for end in ("2024", "2023")
+    )
+    scored = dataclasses.replace(early, metrics={"mean": {"skill": 0.3}})
+    taken = with_figures_of(late, scored)
+    assert taken.metrics == scored.metrics
+    assert "before 2023" in taken.data["figures"]
+    with pytest.raises(ValueError, match="without metrics"):
+        with_figures_of(late, early)
+    other = dataclasses.replace(scored, settings={"seed": 1, "end": "2023"})
+    with pytest.raises(ValueError, match="found other seed"):
+        with_figures_of(late, other)
 
 
 def test_the_shipped_artifact_is_whole_small_and_attributed() -> None:
@@ -83,6 +102,9 @@ def test_the_shipped_artifact_is_whole_small_and_attributed() -> None:
     assert names == {MANIFEST, WEIGHTS, "README.md"}
     assert size <= LARGEST_BYTES
     assert len(manifest.grid_zones) >= 13
-    assert manifest.metrics["mean"]["skill"] >= 0.25
+    assert manifest.metrics["mean"]["skill"] >= 0.35
     assert "Electricity Maps, electricitymaps.com" in card
+    for zone, figures in manifest.metrics.items():
+        assert figures["mae"] < figures["ridge_mae"], zone
+        assert figures["mae"] < figures["persistence_mae"], zone
     assert "ODbL" in card

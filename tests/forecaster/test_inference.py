@@ -154,6 +154,39 @@ def test_a_day_of_history_is_enough_for_the_network(missing_h: int) -> None:
         assert np.mean(zone.p50) == pytest.approx(level, rel=0.6), zone.grid_zone
 
 
+@pytest.mark.parametrize(("days", "farthest"), [(2, 0.5), (7, 0.25)])
+def test_a_change_of_regime_is_followed(days: int, farthest: float) -> None:
+    """A grid that got three times cleaner is forecast near its new level, in two days and seven."""
+    zones = load_climatology().grid_zones
+    histories = simulate_history(load_climatology(), zones, START, 14 * 24, 5)
+    values = histories["CH"].gco2eq_per_kwh.copy()
+    old = float(values.mean())
+    values[-24 * days :] /= 3
+    new = float(values[-24 * days :].mean())
+    made = load_forecaster().forecast(
+        histories | {"CH": with_values(histories["CH"], values)},
+        START + 14 * 24 * HOUR,
+        horizon_h=24,
+        source="simulated",
+    )
+    zone = made.zone("CH")
+    assert zone is not None
+    assert abs(float(np.mean(zone.p50)) - new) < farthest * (old - new)
+
+
+def test_the_interval_holds_a_usual_day() -> None:
+    """It is wide enough for what the simulated grids do, and not for anything whatever."""
+    zones = load_climatology().grid_zones
+    within = []
+    for seed in range(4):
+        whole = simulate_history(load_climatology(), zones, START, WEEK_H + 24, seed)
+        made = load_forecaster().forecast(whole, ORIGIN, horizon_h=24, source="simulated")
+        for zone in made.zones:
+            ahead = whole[zone.grid_zone].window(ORIGIN, 24)
+            within.append((np.array(zone.p10) <= ahead) & (ahead <= np.array(zone.p90)))
+    assert 0.5 < np.mean(within) < 0.99
+
+
 def test_a_lost_neighbour_stops_no_forecast() -> None:
     """A grid zone alone is forecast with its neighbours masked."""
     alone = simulate_history(load_climatology(), ["PL"], START, WEEK_H, 5)

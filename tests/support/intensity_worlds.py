@@ -15,10 +15,13 @@ from forecaster.series import Basis, IntensityHistory
 START = datetime(2024, 1, 1, tzinfo=UTC)
 TINY = ModelConfig(
     grid_zones=2,
-    neighbours=1,
+    neighbours=(0, 1),
+    horizon_h=24,
+    members=2,
     kernels=(2, 3, 4, 2),
     channels=8,
     embedding=2,
+    voices=2,
     lead_features=4,
     dropout=0.0,
 )
@@ -80,6 +83,11 @@ def untrained(climatology: Climatology | None = None, *, seed: int = 0) -> Forec
     """Return a forecaster of AA and BB with random weights."""
     torch.manual_seed(seed)
     model = Tcn(TINY)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            # Before training nobody hears of others; here they shall.
+            if "hear" in name or name.startswith("linear."):
+                parameter.add_(0.02 * torch.randn_like(parameter))
     return Forecaster(model=model, manifest=manifest_of(model), climatology=climatology)
 
 
@@ -88,7 +96,6 @@ def manifest_of(model: Tcn) -> Manifest:
     return Manifest(
         model=model.config,
         grid_zones=("AA", "BB"),
-        neighbours=((1,), (0,)),
         scale_gco2eq_per_kwh=(10.0, 10.0),
         basis=Basis.LIFECYCLE,
         settings={"seed": 0},
