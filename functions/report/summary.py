@@ -1,8 +1,11 @@
 """The sentences and key figures of report and terminal."""
 
-from functions.domain.plan.document import Plan
+from functions.domain.accounting.document import Receipt
+from functions.domain.accounting.receipt import saved_gco2eq
+from functions.domain.plan.document import Plan, Policy
 from functions.report.documents import JobDocuments
 from functions.report.rounding import rounded
+from functions.report.saving import saving_text
 from functions.report.tables import at_text
 
 
@@ -17,6 +20,7 @@ def facts(documents: JobDocuments) -> tuple[tuple[str, str], ...]:
             ("emissions", f"{rounded(receipt.emissions_gco2eq)} gCO2eq"),
             ("energy", f"{rounded(receipt.energy_kwh)} kWh"),
             ("of it overhead", f"{rounded(receipt.overhead_kwh)} kWh"),
+            *_savings(receipt),
             ("VMs", str(receipt.vms)),
             ("moves", str(receipt.moves)),
             ("steps done again", str(receipt.lost_steps)),
@@ -26,6 +30,17 @@ def facts(documents: JobDocuments) -> tuple[tuple[str, str], ...]:
     deadline = documents.job.effective_deadline
     pairs.append(("deadline, UTC", at_text(deadline) if deadline else "none"))
     return tuple(pairs)
+
+
+def _savings(receipt: Receipt) -> list[tuple[str, str]]:
+    """Return what was saved against the ways that the job could have gone without planning."""
+    known = [
+        each
+        for each in receipt.baselines
+        if each.policy is not Policy.ORACLE and saved_gco2eq(receipt, each.policy) is not None
+    ]
+    told = [(f"against {each.policy.value}", saving_text(receipt, each)) for each in known]
+    return told if receipt.usd is None else [*told, ("cost", f"{receipt.usd:.2f} USD")]
 
 
 def steps_text(done: int, total: int | None) -> str:

@@ -71,7 +71,16 @@ def test_page_has_every_part(page: str) -> None:
         "Events",
     ]
     own = own_part(page)
-    for text in (WEIGHTS, "gone without notice", "Left out: PL", "run now, here", "(estimated)"):
+    for text in (
+        "<dt>against run now, here</dt><dd>197 g less (-74 %)</dd>",
+        "<dt>cost</dt>",
+        "Audit: kWh x g/kWh",
+        WEIGHTS,
+        "gone without notice",
+        "Left out: PL",
+        "run now, here",
+        "(estimated)",
+    ):
         assert text in own
 
 
