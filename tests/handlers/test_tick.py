@@ -143,7 +143,8 @@ def test_after_a_change_of_source_only_the_new_one_s_hours_are_forecast_from(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No zone is lost for a day, and no hour of the old source is among the new one's."""
-    tick(world.ports, Timing())
+    world.clock.advance(5 * 3600)
+    record_all(world.ports, GRID_ZONES, world.clock.now())
     monkeypatch.setattr(world.grid, "name", "another source")
     monkeypatch.setattr(world.grid, "value", lambda *_: 123.0)
     world.clock.advance(3600)
@@ -154,6 +155,15 @@ def test_after_a_change_of_source_only_the_new_one_s_hours_are_forecast_from(
     assert set(histories) == set(GRID_ZONES)
     values = histories["DE"].gco2eq_per_kwh
     assert set(values[np.isfinite(values)]) == {123.0}
+
+    # The next day: its hours are in a file, those of the day before still are not.
+    world.clock.advance(24 * 3600)
+    record_all(world.ports, GRID_ZONES, world.clock.now())
+    histories, _ = record_all(world.ports, GRID_ZONES, world.clock.now())
+
+    fetched = world.grid.recent_hours("DE", world.clock.now())
+    known = histories["DE"].window(fetched[0].start, len(fetched))
+    np.testing.assert_array_equal(known, [123.0] * len(fetched))
 
 
 def test_the_receipt_is_written_when_all_is_known(world: World) -> None:
