@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from forecaster.series import HOUR
+from functions.domain.accounting.parts import SpentOn
 from functions.domain.regions import grid_zone_of
 from functions.errors import InvalidInputError
 from functions.report.documents import JobDocuments
@@ -124,6 +125,33 @@ def hours_figure(documents: JobDocuments) -> str:
     figure.update_layout(barmode="stack")
     figure.update_yaxes(title="gCO2eq", rangemode="tozero")
     return _html(figure, "hours")
+
+
+def compared_figure(documents: JobDocuments) -> str:
+    """Return the job beside the other ways it could have gone, training and overheads apart."""
+    receipt = documents.receipt
+    if receipt is None or not receipt.complete:
+        return ""
+    others = [each for each in receipt.baselines if each.emissions_gco2eq is not None]
+    if not others:
+        return ""
+    training = receipt.spent_on(SpentOn.TRAINING)[1]
+    figure = _figure(height=110 + 32 * len(others))
+    figure.add_bar(
+        y=[each.policy.value for each in others],
+        x=[each.emissions_gco2eq for each in others],
+        name="another way",
+        marker={"color": "#bbbbbb"},
+        orientation="h",
+    )
+    parts = ("training", training), ("overhead", receipt.emissions_gco2eq - training)
+    for (name, grams), colour in zip(parts, _LINES, strict=False):
+        figure.add_bar(
+            y=["this job"], x=[grams], name=name, marker={"color": colour}, orientation="h"
+        )
+    figure.update_xaxes(type="linear", title="gCO2eq", rangemode="tozero")
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return _html(figure, "compared")
 
 
 def _train_times(entry: LedgerEntry) -> list[datetime]:

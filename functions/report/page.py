@@ -8,6 +8,7 @@ from markupsafe import Markup
 from functions.domain.accounting.document import Receipt
 from functions.report.documents import JobDocuments
 from functions.report.figures import (
+    compared_figure,
     heat_figure,
     hours_figure,
     intensity_figure,
@@ -112,7 +113,7 @@ def _receipt(documents: JobDocuments) -> list[_Section]:
                 *baseline_notes(receipt.baselines),
                 *basis_lines(receipt),
             ),
-            figure=_safe(hours_figure(documents)),
+            figure=_safe(compared_figure(documents) + hours_figure(documents)),
             tables=_receipt_tables(receipt),
             folded=(hours_table(receipt), revisions_table(receipt), audit_table(receipt)),
         )

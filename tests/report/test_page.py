@@ -154,7 +154,7 @@ def test_saving_is_told_with_its_sign(grams: float, told: str) -> None:
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here to draw the page")
 def test_charts_are_drawn_by_a_real_browser(page: str, tmp_path: Path) -> None:
-    """A browser without network draws all four charts."""
+    """A browser without network draws all five charts."""
     file = tmp_path / "report.html"
     file.write_text(page, encoding="utf-8")
     chromium = shutil.which("chromium")
@@ -167,5 +167,5 @@ def test_charts_are_drawn_by_a_real_browser(page: str, tmp_path: Path) -> None:
         timeout=60,
         check=True,
     ).stdout
-    assert drawn.count('class="main-svg"') >= 4
-    assert drawn.count('class="plotly-graph-div js-plotly-plot"') == 4
+    assert drawn.count('class="main-svg"') >= 5
+    assert drawn.count('class="plotly-graph-div js-plotly-plot"') == 5
