@@ -1,0 +1,1 @@
+"""Replays many jobs at once over recorded hours; pure arrays, no files, no network."""
