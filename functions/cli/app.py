@@ -15,6 +15,7 @@ from functions.cli.purge import purge
 from functions.cli.receipt import receipt
 from functions.cli.report import report
 from functions.cli.schemas import schemas
+from functions.cli.simulate import simulate
 from functions.cli.sources import sources
 from functions.cli.status import status
 from functions.cli.submit import submit
@@ -77,5 +78,6 @@ app.command()(receipt)
 app.command()(report)
 app.command()(purge)
 app.command()(schemas)
+app.command()(simulate)
 app.command()(sources)
 app.add_typer(forecaster, name="forecaster")

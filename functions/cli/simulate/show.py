@@ -1,0 +1,138 @@
+"""What `simulate` prints: a table for people, JSON for programs."""
+
+import json
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from functions.cli.simulate.scene import Scene
+from functions.domain.simulation.replay import Course
+from functions.domain.simulation.summary import Row, Summary, Way
+
+SCHEMA_VERSION = 1
+BASELINE = (
+    "run now, here: at once in the job's first region; best fixed region: at once in the allowed"
+    " region with the lowest mean of the year before"
+)
+
+
+def facts(scene: Scene, source: str) -> dict[str, str]:
+    """Return what must stand beside every figure."""
+    batch = scene.batch
+    end = max(job.submitted_at for job in scene.jobs)
+    return {
+        "basis": f"average carbon intensity, {scene.basis}, as recorded afterwards",
+        "source": source,
+        "baseline": BASELINE,
+        "overheads": (
+            f"{batch.start_min} min of full power per start, {batch.move_min} min per move,"
+            " counted in energy and time"
+        ),
+        "submitted": f"{scene.first:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC",
+        "replanned": "every hour",
+        "forecast_every_h": str(scene.world.every_h),
+    }
+
+
+def as_json(
+    scene: Scene, summary: Summary, courses: dict[Way, Course], source: str
+) -> dict[str, Any]:
+    """Return all figures, those of each job too."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **facts(scene, source),
+        "notes": list(scene.notes),
+        "left_out": dict(scene.left_out),
+        **summary.as_dict(),
+        "each_job": [_job(scene, courses, index) for index in range(len(scene.batch))],
+    }
+
+
+def _job(scene: Scene, courses: dict[Way, Course], index: int) -> dict[str, Any]:
+    job = scene.jobs[index]
+    ways = {}
+    for way, course in courses.items():
+        finish = int(course.finish_min[index])
+        ways[str(way)] = {
+            "emissions_gco2eq": round(float(course.emissions_gco2eq[index]), 3),
+            "finish_h": None if finish < 0 else round(finish / 60, 3),
+            "starts": int(course.starts[index]),
+            "moves": int(course.moves[index]),
+        }
+    return {
+        "job_id": job.job_id,
+        "submitted_at": job.submitted_at.isoformat(),
+        "work_h": job.work_min / 60,
+        "deadline_h": job.deadline_min / 60,
+        "ways": ways,
+    }
+
+
+def print_json(document: dict[str, Any], console: Console) -> None:
+    """Print one JSON document."""
+    console.print(json.dumps(document, indent=1), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_table(scene: Scene, summary: Summary, source: str, console: Console) -> None:
+    """Print the table, and what it rests on."""
+    said = facts(scene, source)
+    count = f"{summary.jobs} job" + "s" * (summary.jobs != 1)
+    table = Table(title=f"{count}, submitted {said['submitted']}")
+    table.add_column("way")
+    for name in (
+        "g CO2eq",
+        "saved v. now here",
+        "saved v. best fixed",
+        "of oracle's saving",
+        "… beyond best fixed",
+        "delay h",
+        "starts",
+        "moves",
+        "missed",
+    ):
+        table.add_column(name, justify="right")
+    for row in summary.rows:
+        table.add_row(*_cells(row), style="bold" if row.way == Way.PLAN else None)
+    console.print(table)
+    for name in ("basis", "source", "baseline", "overheads"):
+        console.print(f"{name}: {said[name]}", markup=False, highlight=False)
+    every = f"plans made anew every hour, forecasts every {said['forecast_every_h']} h"
+    for note in (*scene.notes, every):
+        console.print(note, markup=False, highlight=False)
+    for name, why in scene.left_out.items():
+        console.print(f"left out: {name}: {why}", markup=False, highlight=False)
+    if len(summary.share_by_zone) > 1:
+        shares = ", ".join(f"{zone} {share:.2f}" for zone, share in summary.share_by_zone.items())
+        console.print(
+            f"share of the oracle's saving by home: {shares}; mean {summary.mean_share:.3f}",
+            markup=False,
+            highlight=False,
+        )
+    if summary.impossible:
+        console.print(f"{summary.impossible} deadline(s) that nobody could meet", highlight=False)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    missed = f"{row.missed}" + (f" ({row.not_done} given up)" if row.not_done else "")
+    return (
+        row.way,
+        f"{row.emissions_gco2eq:,.0f}",
+        _percent(row.saved_against_now_here),
+        _percent(row.saved_against_best_fixed),
+        _number(row.share_of_oracle, 3),
+        _number(row.share_of_oracle_beyond_fixed, 3),
+        _number(row.delay_h, 1),
+        _number(row.starts, 1),
+        _number(row.moves, 2),
+        missed,
+    )
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
