@@ -8,17 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
-import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from forecaster.ahead import ANCHOR_H, FASTEST, LEVEL_LASTS_H, MOST_SPREADS, SLOW_H
 from forecaster.baselines import WEEK_H, Baseline, PastWeeks
 from forecaster.climatology import P90_IN_SPREADS, Array, Climatology, bounded
-from forecaster.features import calendar, epoch_hour
+from forecaster.features import epoch_hour
 from forecaster.inference import Forecaster
 from forecaster.series import HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH, HOUR, IntensityHistory
-from forecaster.windows import tabulate
 
 CHUNK = 512
 """Origins at a time: enough to keep the processor busy, little enough for its caches."""
@@ -135,33 +133,19 @@ def _by_network(  # noqa: PLR0913 - as above
     steps: NDArray[np.int64],
     on_part: Callable[[float], None],
 ) -> Many:
-    manifest, config = forecaster.manifest, forecaster.manifest.model
-    known, lookback = manifest.grid_zones, manifest.model.lookback_h
-    table = tabulate(
-        {z: h.cut_before(first + int(steps[-1]) * HOUR) for z, h in histories.items()}, known
-    )
-    before = table.index(first) - lookback
-    values = table.gco2eq_per_kwh
-    if before < 0:
-        values = np.pad(values, ((0, 0), (-before, 0)), constant_values=np.nan)
-        before = 0
-    windows = sliding_window_view(values, lookback, axis=1)
-    out = np.empty((len(steps), len(grid_zones), config.horizon_h, 3), dtype=np.float32)
-    span = np.arange(-lookback, config.horizon_h)
-    for row, grid_zone in enumerate(grid_zones):
-        own = known.index(grid_zone)
-        channels = [own, *manifest.neighbours[own]]
-        for begin in range(0, len(steps), CHUNK):
-            part = steps[begin : begin + CHUNK]
-            cut = np.ascontiguousarray(windows[channels][:, before + part].transpose(1, 0, 2))
-            clock = calendar(epoch_hour(first) + part[:, None] + span)
-            with torch.inference_mode():
-                made = forecaster.model(
-                    torch.from_numpy(cut), torch.full((len(part),), own), torch.from_numpy(clock)
-                )
-            out[begin : begin + CHUNK, row] = made.numpy()
-            on_part(len(part) / len(steps) / len(grid_zones))
-    return np.clip(out, 0.0, HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH)
+    out = np.empty((len(steps), len(grid_zones), 0, 3), dtype=np.float32)
+    for index, step in enumerate(steps):
+        origin = first + int(step) * HOUR
+        days = forecaster._first_day(  # noqa: SLF001 - its own package
+            histories, grid_zones, origin
+        )
+        if not index:
+            hours = len(days[grid_zones[0]][1])
+            out = np.empty((len(steps), len(grid_zones), hours, 3), dtype=np.float32)
+        for row, grid_zone in enumerate(grid_zones):
+            out[index, row] = np.stack(days[grid_zone], axis=-1)
+        on_part(1 / len(steps))
+    return out
 
 
 def _beyond(  # noqa: PLR0913 - as above

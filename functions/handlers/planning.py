@@ -10,7 +10,7 @@ from functions.domain.job import work_left_h
 from functions.domain.lifecycle.state import JobState
 from functions.domain.lifecycle.vm import Vm
 from functions.domain.plan.document import Plan
-from functions.domain.plan.planner import make_plan
+from functions.domain.plan.replan import replan
 from functions.errors import InvalidInputError, StaleStateError
 from functions.handlers.documents import Documents
 from functions.ports import Ports
@@ -82,7 +82,7 @@ def _make(ports: Ports, forecast: Forecast, job: Job, state: JobState, vms: Sequ
         vms,
     )
     lease = documents.peek(Lease, object_names.lease(job.job_id))
-    return make_plan(
+    return replan(
         job,
         forecast,
         now=now,

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from functions.cli.simulate.picture import COLOURS, OTHER_COLOUR, PLAN_COLOUR
+from functions.cli.simulate.picture import COLOURS, LOG_FROM, OTHER_COLOUR, PLAN_COLOUR
 from functions.domain.simulation.summary import Summary, Way
 
 
@@ -53,10 +53,16 @@ def _hours(hours: dict[str, Any]) -> Any:  # noqa: ANN401 - a figure of plotly
                 x=xs, y=ys, name=f"ran in {zone}", legendgroup=zone, mode="lines",
                 line={"color": colour, "width": 8},
             )  # fmt: skip
+    lows = [float(values.min()) for values in hours["lines"].values()]
+    is_wide = max(lows) > LOG_FROM * max(min(lows), 1.0)
     figure.update_layout(
         title=f"{escape(hours['title'])}<br><sup>thick: where this plan ran; it saved"
         f" {100 * hours['saved']:.0f} % against running now, here (the median job)</sup>",
-        yaxis={"title": "gCO2eq/kWh, recorded", "rangemode": "tozero"},
+        yaxis={
+            "title": "gCO2eq/kWh, recorded",
+            "type": "log" if is_wide else "linear",
+            "rangemode": "normal" if is_wide else "tozero",
+        },
         template="plotly_white",
         height=520,
     )

@@ -19,8 +19,8 @@ COLOURS = (
     "#882255", "#AA4499", "#777777", "#4477AA", "#EE7733", "#000000",
 )  # fmt: skip
 PLAN_COLOUR, OTHER_COLOUR = "#117733", "#999999"
-_MANY = 400
-"""Above it a PNG's hours are no longer told apart."""
+LOG_FROM = 4
+"""So many times as clean as another place: then the axis of intensity is logarithmic."""
 
 
 def draw(

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import dates
 from matplotlib.figure import Figure
 
-from functions.cli.simulate.picture import COLOURS, OTHER_COLOUR, PLAN_COLOUR
+from functions.cli.simulate.picture import COLOURS, LOG_FROM, OTHER_COLOUR, PLAN_COLOUR
 from functions.domain.simulation.summary import Summary, Way
 
 
@@ -27,11 +27,17 @@ def _draw_hours(axes: Any, hours: dict[str, Any]) -> None:  # noqa: ANN401 - of 
     times = hours["times"]
     edges = of_time.date2num([*times, times[-1] + timedelta(hours=1)])
     for colour, (zone, values) in zip(COLOURS, hours["lines"].items(), strict=False):
-        axes.stairs(values, edges, color=colour, linewidth=1.2, label=zone)
+        axes.stairs(values, edges, baseline=None, color=colour, linewidth=1.2, label=zone)
         there = [place == zone for place in hours["path"]]
         chosen = np.where(there, values, np.nan)
-        axes.stairs(chosen, edges, color=colour, linewidth=6, alpha=0.85)
-    axes.set_ylim(bottom=0)
+        axes.stairs(chosen, edges, baseline=None, color=colour, linewidth=7, alpha=0.85)
+    lowest, highest = (f(values.min() for values in hours["lines"].values()) for f in (min, max))
+    if highest > LOG_FROM * max(lowest, 1.0):
+        # Else the clean zones, which are those that are used, would lie on one line.
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+    else:
+        axes.set_ylim(bottom=0)
     axes.xaxis.set_major_formatter(of_time.ConciseDateFormatter(axes.xaxis.get_major_locator()))
     axes.xaxis_date()
     axes.set_ylabel("gCO2eq/kWh, recorded")

@@ -63,8 +63,8 @@ def replanned(world: World, batch: Batch) -> Decide:
         hourly = np.ascontiguousarray(quantiles[..., P50].transpose(0, 2, 1))
         found = _outlook(some, now, hourly, now.running)
         place = _allowed(some, now, found)
-        leaving = np.flatnonzero((now.running != PAUSE) & (place != PAUSE) & (place != now.running))
-        if leaving.size:
+        leaving = np.flatnonzero((now.running != PAUSE) & (place != now.running))
+        if leaving.size and some.places.shape[1] > 1:
             _reconsider(some, now, quantiles=quantiles, found=found, place=place, leaving=leaving)
         return place
 
@@ -107,8 +107,15 @@ def _reconsider(  # noqa: PLR0913 - all of one hour
     place: Ints,
     leaving: NDArray[np.int64],
 ) -> None:
-    """Keep in their places, in `place`, those jobs whose move would gain no more than noise."""
-    here, there = now.running[leaving], place[leaving]
+    """Keep in their places, in `place`, those jobs that would gain no more than noise elsewhere.
+
+    A pause is reconsidered too: it may be but a cheap way to leave.
+    """
+    here = now.running[leaving]
+    elsewhere = found.run[leaving].copy()
+    elsewhere[np.arange(len(leaving)), here] = np.inf
+    pauses = place[leaving] == PAUSE
+    there = np.where(pauses, elsewhere.argmin(axis=1), place[leaving])
     of_here, of_there = quantiles[leaving, here], quantiles[leaving, there]
     some = Present(
         jobs=now.jobs[leaving],
@@ -120,7 +127,7 @@ def _reconsider(  # noqa: PLR0913 - all of one hour
     staying = _outlook(batch, some, of_here[:, :, P50, None], some.running)
     stays = _allowed(batch, some, staying)
     cost = np.where(stays == PAUSE, staying.pause, staying.run[:, 0])
-    gain = cost - found.run[leaving, there]
+    gain = cost - np.where(pauses, found.pause[leaving], found.run[leaving, there])
     hours = -(-some.work_min // 60)
     counts = (np.arange(quantiles.shape[2]) < hours[:, None])[:, :, None]
     least = BELIEF * noise(of_here * counts, of_there * counts)

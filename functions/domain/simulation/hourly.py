@@ -2,9 +2,9 @@
 
 The rules are those of `functions.domain.plan.optimum`, looked at by the hour: work is counted in
 hours that are used up (the last one may be a part), and an overhead counts as its minutes at the
-intensity of the hour in which it falls. The optimum by the minute may shift a start by some
-minutes; what that is worth is tested to be below half a percent. It is made anew each hour, and
-carried out by the minute.
+intensity of the hour in which it falls. The optimum by the minute may begin inside an hour; with
+work of whole hours that is worth next to nothing, with odd minutes one or two percent (tested). It
+is made anew each hour, and carried out by the minute.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,227 @@
+"""Replays: the same as the planner hour by hour, never better than the oracle, nothing lost."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planning_world import HOUR, ORIGIN, job_of
+
+from forecaster.series import Forecast, Method, ZoneForecast
+from functions.domain.plan.replan import replan
+from functions.domain.regions import REGIONS
+from functions.domain.simulation.batch import Batch
+from functions.domain.simulation.comparing import AFTERWARDS_H, compare
+from functions.domain.simulation.deciding import always, replanned
+from functions.domain.simulation.hourly import PAUSE
+from functions.domain.simulation.knowing import oracle
+from functions.domain.simulation.replay import replay
+from functions.domain.simulation.summary import Way
+from functions.domain.simulation.world import World
+
+NAMES = ("europe-west3", "europe-west9", "europe-west2")
+ZONES = tuple(REGIONS[name].grid_zone for name in NAMES)
+AHEAD_H = 36
+
+
+def _world(seed: int, *, hours: int = 160, error: float = 0.1, every_h: int = 1) -> World:
+    """Three zones with a daily curve and slow weather, and forecasts that err more further on."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(hours + AHEAD_H)
+    level = 220 + 60 * np.cumsum(rng.normal(0, 0.15, (3, len(time))), axis=1)
+    daily = rng.uniform(20, 80, (3, 1)) * np.sin(2 * np.pi * (time + rng.integers(0, 24)) / 24)
+    actual = np.clip(level + daily, 20, 800)
+    origins = np.arange(0, hours, every_h)
+    leads = np.arange(AHEAD_H)
+    true = actual[:, origins[:, None] + leads].transpose(1, 0, 2)
+    noise = rng.normal(0, 1, true.shape) * error * np.sqrt(leads + 1) / 3
+    median = np.clip(true * (1 + noise), 1, 1500)
+    width = median * error * np.sqrt(leads + 1) / 3
+    quantiles = np.stack([np.clip(median - width, 0, None), median, median + width], axis=-1)
+    return World(
+        grid_zones=ZONES,
+        actual=actual[:, :hours],
+        forecasts=quantiles.astype(np.float32),
+        every_h=every_h,
+    )
+
+
+def _batch(seed: int, *, jobs: int, places: int = 3) -> Batch:
+    rng = np.random.default_rng(seed)
+    work = rng.integers(60, 10 * 60, jobs)
+    return Batch(
+        submitted_h=rng.integers(0, 24, jobs),
+        work_min=work,
+        deadline_min=work + 3 + 60 * rng.integers(0, 15, jobs),
+        places=np.tile(np.arange(places), (jobs, 1)),
+        home=np.zeros(jobs, dtype=np.int64),
+        power_kw=np.full(jobs, 0.25),
+    )
+
+
+def _by_the_planner(world: World, batch: Batch, job: int) -> float:
+    """Return the grams of one job whose plan is made anew at each hour by `replan` itself."""
+    begin = int(batch.submitted_h[job])
+    work, place = int(batch.work_min[job]), PAUSE
+    some = job_of(
+        allowed_regions=NAMES[: batch.places.shape[1]],
+        work_h=work / 60,
+        power_w=250.0,
+        submitted_at=ORIGIN + begin * HOUR,
+        deadline=ORIGIN + begin * HOUR + timedelta(minutes=int(batch.deadline_min[job])),
+    )
+    grams = 0.0
+    for hour in range(begin, begin + batch.longest_h):
+        plan = replan(
+            some,
+            _forecast(world, hour),
+            now=ORIGIN + hour * HOUR,
+            work_left_h=work / 60,
+            running_in=None if place == PAUSE else REGIONS[NAMES[place]].primary,
+        )
+        end = ORIGIN + (hour + 1) * HOUR
+        owed_by = {PAUSE: batch.start_min}
+        here = PAUSE
+        for interval in plan.intervals:
+            if interval.start >= end:
+                break
+            first, last = interval.start, min(interval.end, end)
+            minutes = round((last - first) / timedelta(minutes=1))
+            here = ZONES.index(interval.grid_zone)
+            owed = 0 if here == place and first == end - HOUR else owed_by.get(place, 5)
+            work -= minutes - owed
+            grams += 0.25 * minutes / 60 * float(world.actual[here, hour])
+            place = here if last == end else PAUSE
+        if here == PAUSE:
+            place = PAUSE
+        if work <= 0:
+            return grams
+    raise AssertionError("the planner did not finish the job")
+
+
+def _forecast(world: World, hour: int) -> Forecast:
+    quantiles = world.forecasts[hour].astype(float)
+    return Forecast(
+        origin=ORIGIN + hour * HOUR,
+        zones=tuple(
+            ZoneForecast(
+                grid_zone=zone,
+                p10=tuple(quantiles[row, :, 0].tolist()),
+                p50=tuple(quantiles[row, :, 1].tolist()),
+                p90=tuple(quantiles[row, :, 2].tolist()),
+                method=Method.TCN,
+                history_h=168,
+            )
+            for row, zone in enumerate(ZONES)
+        ),
+        model_version="test",
+        source="simulated (test)",
+    )
+
+
+@pytest.mark.parametrize("places", [1, 3])
+def test_many_at_once_come_to_what_the_planner_comes_to(places: int) -> None:
+    """The plain loop over the planner and the arrays emit the same, within 1 % over the jobs."""
+    world, batch = _world(1), _batch(2, jobs=6, places=places)
+
+    many = replay(world, batch, replanned(world, batch), hours=batch.longest_h)
+    plain = [_by_the_planner(world, batch, job) for job in range(len(batch))]
+
+    assert many.emissions_gco2eq.sum() == pytest.approx(sum(plain), rel=0.01)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_nothing_beats_the_oracle_and_no_deadline_is_missed(seed: int) -> None:
+    """Whatever the forecasts: the oracle is the least, and what can be in time is in time."""
+    world, batch = _world(seed, error=0.4), _batch(seed + 1, jobs=4)
+    best = oracle(world, batch)
+
+    for decide in (replanned(world, batch), always(batch.home)):
+        course = replay(world, batch, decide, hours=batch.longest_h)
+        assert (course.emissions_gco2eq >= best.emissions_gco2eq - 1e-6).all()
+        assert not (course.missed(batch) & batch.possible).any()
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_work_is_conserved(seed: int) -> None:
+    """Energy is that of the work, of the starts and of the moves, no minute more or less."""
+    world, batch = _world(seed), _batch(seed, jobs=20)
+
+    course = replay(world, batch, replanned(world, batch), hours=batch.longest_h)
+
+    overhead = batch.start_min * course.starts + batch.move_min * course.moves
+    minutes = course.energy_kwh / batch.power_kw * 60
+    np.testing.assert_allclose(minutes, batch.work_min + overhead)
+
+
+def test_perfect_forecasts_come_close_to_the_oracle() -> None:
+    """With the truth for a forecast, planning by the hour loses little, even of odd minutes."""
+    world, batch = _world(5, error=0.0), _batch(6, jobs=30)
+
+    course = replay(world, batch, replanned(world, batch), hours=batch.longest_h)
+    best = oracle(world, batch)
+
+    assert course.emissions_gco2eq.sum() <= 1.03 * best.emissions_gco2eq.sum()
+
+
+def test_an_observed_error_corrects_a_stale_forecast() -> None:
+    """Between forecasts the newest recorded hour counts, and fades; at a forecast nothing does."""
+    flat = np.full((1, 30), 100.0)
+    world = World(
+        grid_zones=("DE",),
+        actual=flat,
+        forecasts=np.full((5, 1, 24, 3), 60.0, dtype=np.float32),
+        every_h=6,
+    )
+    zone = np.zeros((1, 1), dtype=np.int64)
+
+    fresh = world.seen(np.array([6]), zone, 12)[0, 0, :, 1]
+    late = world.seen(np.array([8]), zone, 12)[0, 0, :, 1]
+
+    np.testing.assert_allclose(fresh, 60.0)
+    np.testing.assert_allclose(late, 60 + 40 * 0.9 ** np.arange(1, 13))
+
+
+def test_a_deadline_that_nobody_can_meet_counts_as_impossible_not_as_missed() -> None:
+    """It runs at once, and is named apart."""
+    world = _world(3)
+    batch = Batch(
+        submitted_h=np.array([2]),
+        work_min=np.array([300]),
+        deadline_min=np.array([240]),
+        places=np.array([[0, 1, 2]]),
+        home=np.array([0]),
+        power_kw=np.array([0.25]),
+    )
+
+    summary, courses = compare(world, batch, means_before=world.actual.mean(axis=1))
+
+    assert summary.impossible == 1
+    assert summary.row(Way.PLAN).missed == 0
+    assert courses[Way.PLAN].finish_min[0] == 303
+
+
+def test_the_same_input_gives_the_same_figures_and_all_ways_are_there() -> None:
+    """No chance is in it; the rule that knows no deadline may take longer, never for ever."""
+    world, batch = _world(8), _batch(9, jobs=5)
+    means = world.actual.mean(axis=1)
+
+    first, courses = compare(world, batch, means_before=means)
+    second, _ = compare(world, batch, means_before=means)
+
+    assert first.as_dict() == second.as_dict()
+    assert [row.way for row in first.rows] == [
+        Way.NOW,
+        Way.FIXED,
+        Way.WINDOW,
+        Way.THRESHOLD,
+        Way.PLAN,
+        Way.ORACLE,
+        Way.BOUND,
+    ]
+    assert courses[Way.THRESHOLD].path.shape[1] == batch.longest_h + AFTERWARDS_H
+    assert first.row(Way.BOUND).emissions_gco2eq <= first.row(Way.ORACLE).emissions_gco2eq
+    assert first.row(Way.ORACLE).share_of_oracle == pytest.approx(1.0)
