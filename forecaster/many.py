@@ -16,9 +16,10 @@ from forecaster.baselines import WEEK_H, Baseline, PastWeeks
 from forecaster.climatology import P90_IN_SPREADS, Array, Climatology, bounded
 from forecaster.features import epoch_hour
 from forecaster.inference import Forecaster
+from forecaster.prediction import predict
 from forecaster.series import HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH, HOUR, IntensityHistory
 
-CHUNK = 512
+CHUNK = 128
 """Origins at a time: enough to keep the processor busy, little enough for its caches."""
 
 Many = NDArray[np.float32]
@@ -133,19 +134,22 @@ def _by_network(  # noqa: PLR0913 - as above
     steps: NDArray[np.int64],
     on_part: Callable[[float], None],
 ) -> Many:
-    out = np.empty((len(steps), len(grid_zones), 0, 3), dtype=np.float32)
-    for index, step in enumerate(steps):
-        origin = first + int(step) * HOUR
-        days = forecaster._first_day(  # noqa: SLF001 - its own package
-            histories, grid_zones, origin
-        )
-        if not index:
-            hours = len(days[grid_zones[0]][1])
-            out = np.empty((len(steps), len(grid_zones), hours, 3), dtype=np.float32)
-        for row, grid_zone in enumerate(grid_zones):
-            out[index, row] = np.stack(days[grid_zone], axis=-1)
-        on_part(1 / len(steps))
-    return out
+    known, lookback = forecaster.manifest.grid_zones, forecaster.manifest.model.lookback_h
+    begin = first - lookback * HOUR
+    hours = lookback + int(steps[-1])
+    values = np.full((len(known), hours), np.nan, dtype=np.float32)
+    for row, grid_zone in enumerate(known):
+        if grid_zone in histories:
+            values[row] = histories[grid_zone].window(begin, hours)
+    windows = sliding_window_view(values, lookback, axis=1)
+    rows = [known.index(grid_zone) for grid_zone in grid_zones]
+    parts = []
+    for start in range(0, len(steps), CHUNK):
+        part = steps[start : start + CHUNK]
+        cut = np.ascontiguousarray(windows[:, part].transpose(1, 0, 2))
+        parts.append(predict(forecaster.model, cut, epoch_hour(first) + part)[:, rows])
+        on_part(len(part) / len(steps))
+    return np.concatenate(parts).clip(0.0, HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH)
 
 
 def _beyond(  # noqa: PLR0913 - as above
