@@ -250,3 +250,16 @@ def test_spoilt_weights_found_in_the_background_end_the_training() -> None:
     with pytest.raises(NonFiniteError, match=r"0\.weight"):
         fit(trainer, FakeSession(store))
     assert latest(store).step <= 1
+
+
+def test_a_lost_lease_stops_before_the_next_step() -> None:
+    """Not only at the next checkpoint: another VM may train already."""
+    steps: list[int] = []
+
+    class Count:
+        def on_step_end(self, step: int) -> None:
+            steps.append(step)
+
+    with pytest.raises(LeaseLostError):
+        fit(tiny_trainer(callbacks=[Count()]), FakeSession(MemoryBlobStore(), lose_lease_at_look=3))
+    assert steps == [1, 2, 3]
