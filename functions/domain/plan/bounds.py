@@ -21,6 +21,9 @@ _FINE = 32
 _NEAR = np.array([-3, -1, 0, 1, 3])
 _FAR = np.array([-8, -4, -2, -1, 0, 1, 2, 4, 8])
 """Which prices around the best one bound the work: near ones sharply, far ones widely."""
+_FEW_SLOTS = 100
+_DENSE = np.concatenate([np.geomspace(0.7, 2.0, 106), [3.0, 6.0, 30.0]])
+_DENSE_AROUND = np.array([-30, -12, -5, -2, -1, 0, 1, 2, 5, 12, 30])
 _GUESS_MIN = 0.15
 _ROUNDING = 1e-7
 """Share of the total by which sums of floats and the integers of the search may differ."""
@@ -150,6 +153,8 @@ def find_bounds(problem: Problem) -> Bounds | None:
     about = _price_without_overheads(problem)
     if about is None:
         return None
+    if len(problem.per_min) <= _FEW_SLOTS:
+        return _bounds(problem, about * _DENSE, _DENSE_AROUND)
     coarse = about * _COARSE
     far = forward(problem, coarse)
     at = int((far.at_end() + coarse * problem.work_min).argmax())
@@ -161,6 +166,18 @@ def find_bounds(problem: Problem) -> Bounds | None:
     near_chosen = np.unique(np.clip(best + _NEAR, 0, len(fine) - 1)).tolist()
     prices = np.concatenate([coarse[far_chosen], fine[near_chosen]])
     ahead = with_more(far.of_prices(far_chosen), near.of_prices(near_chosen))
+    return _with_way_back(problem, prices, ahead)
+
+
+def _bounds(problem: Problem, prices: Floats, around: NDArray[np.int64]) -> Bounds:
+    """Return bounds by one pass over many prices: enough where there are few slots."""
+    ahead = forward(problem, prices)
+    best = int((ahead.at_end() + prices * problem.work_min).argmax())
+    chosen = np.unique(np.clip(best + around, 0, len(prices) - 1)).tolist()
+    return _with_way_back(problem, prices[chosen], ahead.of_prices(chosen))
+
+
+def _with_way_back(problem: Problem, prices: Floats, ahead: Values) -> Bounds:
     lowest = ahead.at_end() + prices * problem.work_min
     best = int(lowest.argmax())
     return Bounds(

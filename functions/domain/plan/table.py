@@ -34,6 +34,8 @@ class Edge:
     """The least of `on`, shape (work,)."""
     any_ended: Costs
     """The least of `ended`, shape (work,)."""
+    has_ended: bool = True
+    """Whether any of `ended` can be."""
 
     def place_cost(self, costs: Costs, place: int, work: int) -> int:
         """Return one of `on` or `ended`."""
@@ -188,33 +190,44 @@ class Table:
         def after(overhead_min: int) -> slice:
             return slice(owed - overhead_min, owed - overhead_min + width)
 
-        any_on, any_ended = edge.any_on, edge.any_ended
-        costs = np.empty((2, self.places, width + owed), dtype=np.int64)
+        kinds = 2 if self._may_be_late[slot] else 1
+        costs = np.empty((kinds, self.places, width + owed), dtype=np.int64)
         start, elsewhere = after(self.overheads.start_min), after(self.overheads.elsewhere_min)
         move = after(self.overheads.move_min)
-        # A "move" within one place is among these minima, but never pays: the way without it does
-        # more work in the same minutes, and could be cut short.
         if self.extras.any or not self.goes_on_at_once:
             self._fill_with_extras(slot, edge, costs, (start, elsewhere, move))
         else:
-            shared = np.full(width + owed, NEVER)
-            shared[start] = edge.off + START_TIE
-            np.minimum(shared[elsewhere], any_ended + MOVE_TIE, out=shared[elsewhere])
-            costs[1] = shared
-            np.minimum(shared[move], any_on + MOVE_TIE, out=shared[move])
-            costs[0] = shared
-            begin, late = costs[0][:, start], costs[1][:, start]
-            own = edge.ended + START_TIE
-            np.minimum(begin, own, out=begin)
-            np.minimum(late, np.minimum(own, edge.on + START_TIE), out=late)
-            late = costs[1][:, elsewhere]
-            np.minimum(late, any_on + MOVE_TIE, out=late)
+            self._fill(edge, costs, (start, elsewhere, move))
         if self.goes_on_at_once:
             going_on = costs[0][:, owed:]
             np.minimum(going_on, edge.on, out=going_on)
         if self.problem.allowed is not None:
             costs[:, ~self.problem.allowed[slot]] = NEVER
         return Entries(low, costs)
+
+    def _fill(self, edge: Edge, costs: Costs, shifts: tuple[slice, slice, slice]) -> None:
+        """Fill in starts and moves.
+
+        A "move" within one place is among these minima, but never pays: the way without it does
+        more work in the same minutes, and could be cut short.
+        """
+        start, elsewhere, move = shifts
+        shared = np.full(costs.shape[2], NEVER)
+        shared[start] = edge.off + START_TIE
+        if edge.has_ended:
+            _lower(shared[elsewhere], edge.any_ended + MOVE_TIE)
+            own = edge.ended + START_TIE
+        if len(costs) > 1:
+            late = costs[1]
+            late[:] = shared
+            _lower(late[:, start], edge.on + START_TIE)
+            _lower(late[:, elsewhere], edge.any_on + MOVE_TIE)
+            if edge.has_ended:
+                _lower(late[:, start], own)
+        _lower(shared[move], edge.any_on + MOVE_TIE)
+        costs[0] = shared
+        if edge.has_ended:
+            _lower(costs[0][:, start], own)
 
     def _fill_with_extras(
         self, slot: int, edge: Edge, costs: Costs, shifts: tuple[slice, slice, slice]
@@ -223,11 +236,14 @@ class Table:
         extras = self.extras
         costs[:] = NEVER
         any_on, any_ended = self._elsewhere(edge)
-        begin, late = costs
+        begin = costs[0]
         own = np.minimum(edge.off, edge.ended) + START_TIE
         _lower(begin[:, start], own + extras.start[slot])
         _lower(begin[:, move], any_on + MOVE_TIE + extras.move[slot])
         _lower(begin[:, elsewhere], any_ended + MOVE_TIE + extras.elsewhere[slot])
+        if len(costs) == 1:
+            return
+        late = costs[1]
         own = np.minimum(own, edge.on + START_TIE)
         _lower(late[:, start], own + extras.start_late[slot])
         other = np.minimum(any_on, any_ended) + MOVE_TIE
@@ -242,8 +258,9 @@ class Table:
         width = max(self._high[slot + 1] - low + 1, 0)
         length, per_min = self.lengths[slot], self.per_min[slot][:, None]
         off = np.full(width, NEVER)
-        resting = np.minimum(edge.any_on, edge.any_ended)
-        np.minimum(resting, edge.off, out=resting)
+        resting = np.minimum(edge.any_on, edge.off)
+        if edge.has_ended:
+            _lower(resting, edge.any_ended)
         put(off, resting, edge.low - low)
         if self.problem.running_left_min <= 0:
             off[: max(-low, 0)] = NEVER  # an overhead that bore no work: better never started
@@ -255,8 +272,8 @@ class Table:
         if length > 1:
             ended = self._after_parts(slot, entry, on, low)
         if ended is None:
-            nothing = np.full(width, NEVER)
-            return Edge(low, off, on, np.full_like(on, NEVER), on.min(axis=0), nothing)
+            nothing = np.full_like(on, NEVER)
+            return Edge(low, off, on, nothing, on.min(axis=0), nothing[0], has_ended=False)
         return Edge(low, off, on, ended, on.min(axis=0), ended.min(axis=0))
 
     def _after_parts(self, slot: int, entry: Entries, on: Costs, low: int) -> Costs | None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from functions.domain.plan.grid import HOUR_MIN
 from functions.domain.plan.optimum import cheapest_runs
@@ -73,19 +74,30 @@ def best_window(terms: Terms, work: int, running: int | None) -> Runs | None:
     overheads, grid = terms.overheads, terms.grid
     places = range(grid.gco2eq_per_kwh.shape[1])
     length = overheads.start_min + work
-    found = [at_once(terms, place, work, running) for place in places]
-    found = [way for way in found if work_min(way) == work and _is_allowed(terms, way[0])]
     begins = np.unique(np.concatenate([grid.edges_min, grid.edges_min - length]))
     begins = begins[(begins >= (0 if running is None else 1)) & (begins + length <= grid.minutes)]
+    found: list[Runs] = []
+    if running is not None:
+        found = [at_once(terms, place, work, running) for place in places]
+        found = [way for way in found if work_min(way) == work and _is_allowed(terms, way[0])]
     if len(begins):
-        scores = terms.spans_score(begins, begins + length)
-        for place, at in enumerate(scores.argmin(axis=0).tolist()):
-            order = [at] if terms.allowed() is None else scores[:, place].argsort(kind="stable")
-            runs = (
-                _window(place, int(begins[each]), length, overheads.start_min) for each in order
-            )
-            found += [(run,) for run in islice((r for r in runs if _is_allowed(terms, r)), 1)]
+        found += _later_windows(terms, begins, length)
     return min(found, key=lambda way: (terms.total_score(way), way[0].end_min), default=None)
+
+
+def _later_windows(terms: Terms, begins: NDArray[np.int64], length: int) -> list[Runs]:
+    """Return the best window that starts a VM, of each place or of all where that is enough."""
+    start_min = terms.overheads.start_min
+    scores = terms.spans_score(begins, begins + length)
+    if terms.allowed() is None and terms.extra_gco2eq is None:
+        at, best = divmod(int(scores.argmin()), scores.shape[1])
+        return [(_window(best, int(begins[at]), length, start_min),)]
+    found: list[Runs] = []
+    for place in range(scores.shape[1]):
+        order = scores[:, place].argsort(kind="stable")
+        runs = (_window(place, int(begins[each]), length, start_min) for each in order)
+        found += [(run,) for run in islice((r for r in runs if _is_allowed(terms, r)), 1)]
+    return found
 
 
 def _window(place: int, begin_min: int, length_min: int, start_min: int) -> Run:
