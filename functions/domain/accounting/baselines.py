@@ -21,6 +21,7 @@ from functions.domain.accounting.parts import Baseline, MissingHour
 from functions.domain.plan.document import Plan, Policy
 from functions.domain.plan.planner import make_plan
 from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable
+from functions.domain.plan.terms import Dues
 from functions.domain.regions import REGIONS, grid_zone_of, zones_with_machine
 from functions.errors import PermanentError, TransientError
 from vm_runtime.contract.job import Job
@@ -184,13 +185,13 @@ def _touches(plan: Plan, missing: Sequence[MissingHour]) -> bool:
 
 
 def _at_once(work: Work, region: str, actual: Actual) -> Baseline:
-    """Return running at once in one region, however late: long enough to be done for sure."""
-    long = work.minutes * MINUTE + timedelta(seconds=2 * work.job.start_overhead_s) + HOUR
-    until = max(work.until, work.begin + long)
+    """Return running at once in one region, whatever the deadline."""
+    start_min = Dues.of(work.job).overheads.start_min
+    until = work.begin + (work.minutes + start_min) * MINUTE + HOUR
     plan = _planned(work, actual, regions=[region], until=until, deadline=until)
     ways = plan.alternatives if plan else ()
     way = next((each for each in ways if each.policy is Policy.RUN_NOW_HERE), None)
-    finish = way.finish_at if way else work.begin + long
+    finish = way.finish_at if way else until
     _, missing = priced(work.begin, finish, region, work.power_w, actual)
     return Baseline(
         policy=Policy.RUN_NOW_HERE,
