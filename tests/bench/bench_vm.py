@@ -31,8 +31,9 @@ def boot_figures() -> Iterator[Figure]:
             incarnation += 1
             values = metadata(store.url, incarnation)
             seen = Disk(folder / disk).boot(
-                values, emulated_bucket=None, with_runner=why_not() is None
+                values, emulated_bucket=None, with_runner=why_not() is None, timeout_s=300
             )
+            assert seen.is_off, seen.startup_log
             store.delete(object_names.latest(JOB))  # the next one has all steps to do
             return seen.off_s
 
