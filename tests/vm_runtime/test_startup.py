@@ -1,5 +1,6 @@
 """The VM's startup script as Compute Engine runs it: real runner, real pip, real trainer, gs://."""
 
+import gzip
 import hashlib
 import io
 import shutil
@@ -177,17 +178,19 @@ def test_the_timer_is_armed_first_and_a_second_boot_installs_nothing(
 
 
 @in_namespaces
-@pytest.mark.parametrize("broken", ["torn", "gone", "unusable"])
+@pytest.mark.parametrize("broken", ["torn", "altered", "gone", "unusable"])
 def test_a_stored_environment_that_is_broken_is_ignored(
     boot: Callable[..., Boot], bucket: FileBlobStore, broken: str
 ) -> None:
-    """Torn, missing or without the runtime: a warning, built anew, stored anew, trained."""
+    """Torn, altered, missing, without the runtime: a warning; built anew, stored anew, trained."""
     boot()
     digest, sha256 = bucket.read(POINTER).data.decode().split()
     name = object_names.environment_archive(JOB, digest, sha256)
     match broken:
         case "torn":
             bucket.write(name, bucket.read(name).data[:-20])
+        case "altered":
+            bucket.write(name, gzip.compress(gzip.decompress(bucket.read(name).data), 9))
         case "gone":
             bucket.delete(name)
         case _:
@@ -229,7 +232,9 @@ def test_an_environment_of_another_wheel_is_not_taken(
     boot()
     before = bucket.read(POINTER).data
     wheel = next(info.name for info in bucket.list("runtime/"))
-    bucket.write("runtime/smartscheduler-0.10.0-py3-none-any.whl", bucket.read(wheel).data)
+    for version in ("0.10.0", "0.9.0"):
+        name = f"runtime/smartscheduler-{version}-py3-none-any.whl"
+        bucket.write(name, bucket.read(wheel).data)
     result = boot("fresh", incarnation=2)
     assert result.events[1:3] == ["environment_other", "environment_built"]
     assert any("pip -m pip install" in call and "0.10.0" in call for call in result.calls)
@@ -360,6 +365,8 @@ def test_a_vm_that_never_hears_of_its_interval_powers_off(
 ) -> None:
     """Nobody made it for a job, or its network is broken: it is of no use."""
     assert not power_off("127.0.0.1:9")
+    state = tmp_path / "run/smartscheduler-interval-end"
+    assert state.read_text().startswith(f"never {datetime.now(UTC):%Y-%m-%dT}")
     (tmp_path / "run/smartscheduler-interval-end").write_text("never 2020-01-01T00:00:00Z")
     assert power_off("127.0.0.1:9")
 
