@@ -329,6 +329,8 @@ class Tcn(nn.Module):
         shares_pbz = between(history_of(torch.isfinite(recorded_bzl)), lengths)
         out_bzh = torch.zeros(*recorded_bzl.shape[:2], self.config.horizon_h)
         for path, length, share_bz in zip(self.linear, lengths, shares_pbz, strict=True):
+            if not share_bz.any():
+                continue
             shown_bzl = recorded_bzl.clone()
             shown_bzl[..., : recorded_bzl.shape[-1] - length] = float("nan")
             normal = normalise(shown_bzl, bridge=True)
