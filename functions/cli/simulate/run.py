@@ -145,7 +145,8 @@ def _wanted(asked: Asked, histories: Mapping[str, IntensityHistory]) -> list[Wan
             f" found {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}."
         )
     if asked.study is not None:
-        regions = [name for name in _places(asked.study) if REGIONS[name].grid_zone in histories]
+        recorded = [zone for zone, history in histories.items() if history.end >= max(ends)]
+        regions = [n for n in _places(asked.study) if REGIONS[n].grid_zone in recorded]
         return study(
             asked.study,
             regions,

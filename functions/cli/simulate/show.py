@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -15,6 +16,13 @@ SCHEMA_VERSION = 1
 BASELINE = (
     "run now, here: at once in the job's first region; best fixed region: at once in the allowed"
     " region with the lowest mean of the year before"
+)
+
+COLUMNS = (
+    "g: gCO2eq of all jobs; v. now, v. fixed: saved against running now here, and against the best"
+    " fixed region; share: of what the oracle (the exact optimum, the future known, overheads paid)"
+    " saves against now here; beyond: the same against the best fixed region; bound: starts and"
+    " moves free; delay: mean, h; starts, moves: mean per job; missed: deadlines that could be met"
 )
 
 
@@ -79,23 +87,24 @@ def print_table(scene: Scene, summary: Summary, source: str, console: Console) -
     """Print the table, and what it rests on."""
     said = facts(scene, source)
     count = f"{summary.jobs} job" + "s" * (summary.jobs != 1)
-    table = Table(title=f"{count}, submitted {said['submitted']}")
+    table = Table(title=f"{count}, submitted {said['submitted']}", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("way")
     for name in (
-        "g CO2eq",
-        "saved v. now here",
-        "saved v. best fixed",
-        "of oracle's saving",
-        "… beyond best fixed",
-        "delay h",
+        "g",
+        "v. now",
+        "v. fixed",
+        "share",
+        "beyond",
+        "delay",
         "starts",
         "moves",
         "missed",
     ):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in summary.rows:
         table.add_row(*_cells(row), style="bold" if row.way == Way.PLAN else None)
     console.print(table)
+    console.print(COLUMNS, markup=False, highlight=False)
     for name in ("basis", "source", "baseline", "overheads"):
         console.print(f"{name}: {said[name]}", markup=False, highlight=False)
     every = f"plans made anew every hour, forecasts every {said['forecast_every_h']} h"

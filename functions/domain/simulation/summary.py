@@ -21,8 +21,10 @@ class Way(StrEnum):
     FIXED = "best fixed region, at once"
     THRESHOLD = "eco4cast's threshold rule"
     PLAN = "this plan, re-planned"
-    ORACLE = "oracle (future known, overheads paid)"
-    BOUND = "bound (future known, starts and moves free)"
+    ORACLE = "oracle"
+    """The future known, every overhead paid: the exact optimum."""
+    BOUND = "bound"
+    """The future known, starts and moves free: not to be had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
