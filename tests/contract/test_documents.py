@@ -6,6 +6,7 @@ import pytest
 from document_strategies import documents, jobs
 from hypothesis import given
 
+from functions.domain.plan.document import Plan
 from vm_runtime.contract.codec import (
     DocumentError,
     UnknownSchemaVersionError,
@@ -109,3 +110,28 @@ def test_the_deadline_defaults_to_twice_the_work(job: Job) -> None:
 def test_a_schema_names_every_required_field() -> None:
     """The JSON Schema says what a person must write."""
     assert set(GOOD) - {"schema_version"} == set(json_schema(Job)["required"])
+
+
+def test_a_plan_and_a_job_of_before_the_limits_are_read() -> None:
+    """Fields that came later have defaults: what lies in a bucket stays readable."""
+    job = read()
+    assert job.overheads is None
+    assert job.max_carbon_intensity_gco2eq_per_kwh is None
+    assert (job.min_interval_minutes, job.price_weight_g_per_usd, job.start_s) == (0, 0.0, 180.0)
+    old = {
+        "schema_version": 1,
+        "plan_id": "2024-03-05T0000Z",
+        "job_id": "digits",
+        "created_at": "2024-03-05T00:00:00Z",
+        "forecast_origin": "2024-03-05T00:00:00Z",
+        "work_left_h": 1,
+        "deadline": None,
+        "intervals": [],
+        "expected_gco2eq": 0,
+        "meets_deadline": True,
+        "reason": "",
+        "alternatives": [],
+        "forecast_source": "simulated",
+    }
+    plan = decode(Plan, json.dumps(old).encode(), name="plan")
+    assert (plan.set_aside, plan.impossible, plan.caveats) == ((), None, ())

@@ -18,7 +18,8 @@ from functions.domain.plan.document import Alternative, Plan, PlannedInterval, P
 from functions.domain.regions import GRID_ZONES, REGIONS
 from functions.wire import WakeUp, WakeUpKind
 from vm_runtime.contract.checkpoint import CheckpointFile, CheckpointManifest, Latest
-from vm_runtime.contract.job import Job
+from vm_runtime.contract.job import Job, Overheads
+from vm_runtime.contract.job import Phase as OverheadPhase
 from vm_runtime.contract.lease import Lease
 from vm_runtime.contract.ledger import LedgerEntry, Segment, SegmentKind, VmLifetime
 from vm_runtime.contract.progress import Progress, RunState
@@ -35,6 +36,7 @@ compute_zones = st.sampled_from([z for r in REGIONS.values() for z in r.compute_
 grid_zones = st.sampled_from(GRID_ZONES)
 some_steps = st.none() | counts
 
+phases = st.builds(OverheadPhase, seconds=amounts, power_w=st.none() | amounts)
 jobs = st.builds(
     Job,
     job_id=job_ids,
@@ -47,6 +49,12 @@ jobs = st.builds(
     work_h=st.none() | st.floats(0.1, 1000),
     deadline=st.none() | times.map(lambda time: time + timedelta(days=6000)),
     slot_minutes=st.sampled_from([15, 60]),
+    overheads=st.none() | st.builds(Overheads, boot=phases, checkpoint=phases, idle=phases),
+    state_gb=st.floats(0.1, 1e4),
+    network_kwh_per_gb=amounts,
+    max_carbon_intensity_gco2eq_per_kwh=st.none() | st.floats(0.1, 2000),
+    min_interval_minutes=counts,
+    price_weight_g_per_usd=amounts,
 )
 
 
@@ -98,10 +106,19 @@ plans = st.builds(
             starts=counts,
             moves=counts,
             compute_zones=st.lists(compute_zones, max_size=3).map(tuple),
+            usd=st.none() | amounts,
+            delay_h=amounts,
+            undone_h=amounts,
+            meets_deadline=st.booleans(),
         ),
         max_size=2,
     ).map(tuple),
     left_out=st.lists(left_out, max_size=2).map(tuple),
+    set_aside=st.lists(texts, max_size=2).map(tuple),
+    impossible=st.none() | texts,
+    caveats=st.lists(texts, max_size=2).map(tuple),
+    expected_usd=st.none() | amounts,
+    price_source=st.none() | texts,
     forecast_source=texts,
 )
 targets = st.builds(
