@@ -25,6 +25,9 @@ _FEW_SLOTS = 100
 _DENSE = np.concatenate([np.geomspace(0.7, 2.0, 106), [3.0, 6.0, 30.0]])
 _DENSE_AROUND = np.array([-30, -12, -5, -2, -1, 0, 1, 2, 5, 12, 30])
 _GUESS_MIN = 0.15
+_GUESS_FEW_MIN = 0.6
+"""The gap between bound and optimum, minutes at the price; where a table is small, a second
+search costs more than a wider one."""
 _ROUNDING = 1e-7
 """Share of the total by which sums of floats and the integers of the search may differ."""
 
@@ -51,7 +54,7 @@ class Bounds:
 
     problem: Problem
     prices: Floats
-    """Shape (prices,)."""
+    """Ascending, shape (prices,)."""
     ahead: Values
     to_go: Values
     lowest: float
@@ -61,7 +64,9 @@ class Bounds:
 
     def guess(self) -> float:
         """Return how much dearer than the bound the optimum usually is at most."""
-        return float(self.prices[self.best]) * _GUESS_MIN + self.slack
+        few = len(self.problem.per_min) <= _FEW_SLOTS
+        minutes = _GUESS_FEW_MIN if few else _GUESS_MIN
+        return float(self.prices[self.best]) * minutes + self.slack
 
     @property
     def slack(self) -> float:
@@ -106,12 +111,13 @@ class Bounds:
         to_go += (self.prices * problem.work_min)[:, None]
         low, high = np.full(ahead.shape[1], -np.inf), np.full(ahead.shape[1], np.inf)
         for index, price in enumerate(self.prices):
-            # Against all other prices at once; against itself it tells nothing.
-            apart = price - self.prices
-            with np.errstate(divide="ignore", invalid="ignore"):
-                at = (limit - ahead[index] - to_go) / apart[:, None]
-            np.minimum(high, np.where((apart > 0)[:, None], at, np.inf).min(axis=0), out=high)
-            np.maximum(low, np.where((apart < 0)[:, None], at, -np.inf).max(axis=0), out=low)
+            rest = limit - ahead[index]
+            if index > 0:
+                at = (rest - to_go[:index]) / (price - self.prices[:index, None])
+                np.minimum(high, at.min(axis=0), out=high)
+            if index + 1 < len(self.prices):
+                at = (rest - to_go[index + 1 :]) / (price - self.prices[index + 1 :, None])
+                np.maximum(low, at.max(axis=0), out=low)
         lowest, highest = np.full(alive.shape, np.inf), np.full(alive.shape, -np.inf)
         lowest[alive], highest[alive] = low, high
         least, most = _room(problem)
@@ -178,6 +184,8 @@ def _bounds(problem: Problem, prices: Floats, around: NDArray[np.int64]) -> Boun
 
 
 def _with_way_back(problem: Problem, prices: Floats, ahead: Values) -> Bounds:
+    prices, order = np.unique(prices, return_index=True)
+    ahead = ahead.of_prices(order.tolist())
     lowest = ahead.at_end() + prices * problem.work_min
     best = int(lowest.argmax())
     return Bounds(
