@@ -328,7 +328,7 @@ def _eco4cast_lost() -> tuple[int, int, int] | None:
     python = os.environ.get("PEER_PYTHON", "")
     if not Path(python).exists():
         return None
-    numbers = (SAMPLES, SMALL_BATCH, WORKERS, PEER_INTERRUPTIONS)
+    numbers = (SAMPLES, SMALL_BATCH, WORKERS)
     peer = Path(__file__).with_name("eco4cast_trainer_peer.py")
     done = subprocess.run(  # noqa: S603  the peer
         [python, str(peer), *map(str, numbers)], capture_output=True, text=True, check=True

@@ -1,7 +1,7 @@
-"""Runs in eco4cast's own environment: its IntervalTrainer, interrupted again and again.
+"""Runs in eco4cast's own environment: its IntervalTrainer, interrupted in mid-epoch.
 
-Arguments: samples, batch size, loader workers, interruptions. Prints how many samples of one
-epoch were lost, and how many were seen again.
+Arguments: samples, batch size, loader workers. Prints the number of interruptions, how many
+samples were lost, and how many were seen again.
 """
 
 import contextlib
@@ -11,7 +11,6 @@ import sys
 import tempfile
 import types
 import warnings
-from collections import Counter
 from datetime import UTC, datetime
 
 warnings.simplefilter("ignore")
@@ -21,7 +20,7 @@ import torch  # noqa: E402
 sys.modules["eco2ai"] = types.ModuleType("eco2ai")
 from eco4cast.virtual_machine.smart_scheduler_concept import IntervalTrainer  # noqa: E402
 
-SAMPLES, BATCH, WORKERS, INTERRUPTIONS = map(int, sys.argv[1:])
+SAMPLES, BATCH, WORKERS = map(int, sys.argv[1:])
 END = datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -48,14 +47,13 @@ class NoMeter:
 
 
 def main() -> None:
-    """Interrupt every few batches until the epoch is over."""
+    """Interrupt in the middle of an epoch."""
     seen: list[int] = []
-    every = SAMPLES // BATCH // (INTERRUPTIONS + 1)
 
     def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         if trainer.model.training:
             seen.extend(int(target) for target in targets)
-            if len(seen) % (every * BATCH) == 0:
+            if len(seen) == SAMPLES // 2:
                 trainer.shutting = True  # what its interval's end sets, too
         return (outputs[:, 0] - targets).square().mean()
 
@@ -73,14 +71,12 @@ def main() -> None:
         show_progressbar=False,
     )
     trainer.emission_tracker = NoMeter()
-    interruptions = -1
-    while trainer.last_epoch == 0 and interruptions < INTERRUPTIONS:
-        with contextlib.redirect_stdout(io.StringIO()):
-            trainer._IntervalTrainer__train_loop(END)  # noqa: SLF001
-        interruptions += 1
-    counts = Counter(seen)
-    lost = SAMPLES - len(counts)
-    print(interruptions, lost, sum(counts.values()) - len(counts), flush=True)  # noqa: T201
+    with contextlib.redirect_stdout(io.StringIO()):
+        trainer._IntervalTrainer__train_loop(END)  # noqa: SLF001
+    # It goes on from its sampler's place: what lies between that and what was seen is lost.
+    lost = trainer.train_sampler.perm_index.value - len(seen)
+    again = len(seen) - len(set(seen))
+    print(1, lost, again, flush=True)  # noqa: T201
     os._exit(0)  # its workers would keep it alive
 
 

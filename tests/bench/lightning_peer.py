@@ -17,6 +17,7 @@ from torch import Tensor
 
 warnings.simplefilter("ignore")
 from lightning.pytorch import LightningModule, Trainer  # noqa: E402
+from lightning.pytorch.callbacks import ModelCheckpoint  # noqa: E402
 
 SAMPLES, BATCH, WORKERS, INTERRUPTIONS = map(int, sys.argv[1:])
 
@@ -59,7 +60,7 @@ def main() -> None:
     seen: list[int] = []
     every = SAMPLES // BATCH // (INTERRUPTIONS + 1)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Path(folder) / "last.ckpt"
+        checkpoint = ""
         for stay in range(INTERRUPTIONS + 1):
             torch.manual_seed(0)  # the same order of samples, as a careful user would see to
             trainer = Trainer(
@@ -67,15 +68,15 @@ def main() -> None:
                 max_steps=(stay + 1) * every if stay < INTERRUPTIONS else -1,
                 accelerator="cpu",
                 logger=False,
-                enable_checkpointing=False,
+                callbacks=[ModelCheckpoint(folder, filename=f"{stay}", every_n_train_steps=every)],
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
             loader = torch.utils.data.DataLoader(
                 Marked(), batch_size=BATCH, shuffle=True, num_workers=WORKERS
             )
-            trainer.fit(Net(seen), loader, ckpt_path=str(checkpoint) if stay else None)
-            trainer.save_checkpoint(checkpoint)
+            trainer.fit(Net(seen), loader, ckpt_path=checkpoint or None)
+            checkpoint = str(Path(folder) / f"{stay}.ckpt")  # taken within the epoch
     counts = Counter(seen)
     print(INTERRUPTIONS, SAMPLES - len(counts), sum(counts.values()) - len(counts))  # noqa: T201
 

@@ -1,22 +1,14 @@
 """Several processes train as one: stopped and resumed to the same bits, each sample once."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from fake_session import JOB
-from tiny_training import differences, latest
-
-from vm_runtime.contract import object_names
-from vm_runtime.storage.files import FileBlobStore
-
-PROGRAM = Path(__file__).parents[1] / "support/local_programs/together.py"
+from forked_programs import final_state_in, run_program
+from tiny_training import differences
 
 SCENARIOS: list[dict[str, Any]] = [
     {"name": "four", "size": 4, "stops": []},
@@ -47,14 +39,7 @@ class Results:
 
     def state(self, name: str) -> dict[str, Any]:
         """Return a scenario's final state."""
-        store = FileBlobStore(self.folder / name)
-        pointer = latest(store)
-        assert pointer.finished
-        checkpoint = object_names.checkpoint_folder(JOB.job_id, str(pointer.checkpoint_id))
-        target = self.folder / f"{name}.pt"
-        store.download(f"{checkpoint}state.pt", target)
-        state: dict[str, Any] = torch.load(target, weights_only=True)
-        return state
+        return final_state_in(self.folder / name)
 
     def seen(self, name: str, rank: int) -> list[list[int]]:
         """Return the samples that a process saw, by batch, over all its stays."""
@@ -73,22 +58,8 @@ class Results:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """All scenarios, run once."""
     folder = tmp_path_factory.mktemp("together")
-    done = subprocess.run(  # noqa: S603  our own program
-        [sys.executable, str(PROGRAM), str(folder)],
-        input=json.dumps(SCENARIOS),
-        text=True,
-        capture_output=True,
-        check=False,
-        timeout=280,
-        env={**environment(), "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_program("together", folder, SCENARIOS)
     return Results(folder, done.stderr)
-
-
-def environment() -> Mapping[str, str]:
-    """Return this process's environment with its import path, as pytest has set it up."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
 def joined(parts: Iterable[list[int]]) -> list[int]:
