@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from functions.domain.plan.problem import Floats, Problem
 from functions.domain.plan.relaxed import Values, backward, forward, with_more
 
-_COARSE = np.concatenate([np.geomspace(0.7, 2.0, 24), [3.0, 6.0, 30.0]])
+_HIGH = [3.0, 6.0, 30.0, 150.0, 1000.0]
+"""Where hardly a minute is left over, one is worth more than any slot costs."""
+_COARSE = np.concatenate([np.geomspace(0.7, 2.0, 24), _HIGH])
 """Prices of a minute, by that at which starts and moves would be free."""
 _FINE = 32
 _NEAR = np.array([-3, -1, 0, 1, 3])
 _FAR = np.array([-8, -4, -2, -1, 0, 1, 2, 4, 8])
 """Which prices around the best one bound the work: near ones sharply, far ones widely."""
 _FEW_SLOTS = 100
-_DENSE = np.concatenate([np.geomspace(0.7, 2.0, 106), [3.0, 6.0, 30.0]])
+_DENSE = np.concatenate([np.geomspace(0.7, 2.0, 106), _HIGH])
 _DENSE_AROUND = np.array([-30, -12, -5, -2, -1, 0, 1, 2, 5, 12, 30])
 _GUESS_MIN = 0.15
 _GUESS_FEW_MIN = 0.6

@@ -35,6 +35,7 @@ from functions.domain.plan.bounds import Kept, everything, find_bounds, may_fit
 from functions.domain.plan.patient import PatientTable
 from functions.domain.plan.problem import (
     TIE_BITS,
+    Entry,
     Problem,
     Run,
     scale_of,
@@ -51,6 +52,8 @@ def cheapest_runs(problem: Problem) -> tuple[Run, ...] | None:
     first = problem.overheads.start_min if problem.running is None else 0
     if problem.work_min + first > problem.minutes:
         return None
+    if problem.running is not None and _can_only_go_on(problem):
+        return _going_on(problem, problem.running)
     bounds = find_bounds(problem)
     if bounds is None or not may_fit(problem):
         return None
@@ -67,6 +70,33 @@ def cheapest_runs(problem: Problem) -> tuple[Run, ...] | None:
             return None if last is None else last.runs()
         else:
             limit = bounds.lowest + _WIDER * (limit - bounds.lowest)
+
+
+def _can_only_go_on(problem: Problem) -> bool:
+    """Tell whether there is time for nothing but to go on: neither a move nor a pause fits."""
+    if _is_patient(problem):
+        return False
+    overheads, free_min = problem.overheads, problem.minutes - problem.work_min
+    left_min = free_min - overheads.running_min
+    again_min = min(overheads.move_min, overheads.start_min + 1)
+    # What runs may stop at once, and then owes nothing; the first slot is lost.
+    anew_min = int(problem.edges_min[1]) + overheads.start_min
+    return 0 <= left_min < again_min and free_min < anew_min
+
+
+def _going_on(problem: Problem, place: int) -> tuple[Run, ...] | None:
+    """Return the run that goes on to the end of the work, `None` where it is not allowed."""
+    owed_min = problem.overheads.running_min
+    end_min = problem.work_min + owed_min
+    slots = int(np.searchsorted(problem.edges_min, end_min, side="left"))
+    if problem.allowed is not None and not problem.allowed[:slots, place].all():
+        return None
+    entry = Entry.GOES_ON
+    return (Run(place=place, begin_min=0, end_min=end_min, overhead_min=owed_min, entry=entry),)
+
+
+def _is_patient(problem: Problem) -> bool:
+    return problem.min_run_min > 1 or problem.running_left_min > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +117,7 @@ def _search(problem: Problem, kept: Kept | None, scale: float) -> _Found | None:
     """Return the best plan within what is kept, `None` if there is none."""
     if kept is None:
         return None
-    is_patient = problem.min_run_min > 1 or problem.running_left_min > 0
-    kind = PatientTable if is_patient else Table
+    kind = PatientTable if _is_patient(problem) else Table
     table = kind(_of_places(problem, kept), kept, scale)
     last = table.fill()
     if last is None:

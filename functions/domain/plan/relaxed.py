@@ -60,6 +60,10 @@ def with_more(first: Values, second: Values) -> Values:
     )
 
 
+_least = np.minimum.reduce
+"""Over the first axis; in small arrays the method `min` takes longer to be called than to run."""
+
+
 class _Slots:
     """The net cost of slots, shape (slots, places, prices), and of overheads, (prices,)."""
 
@@ -100,7 +104,7 @@ def forward(problem: Problem, prices: Floats) -> Values:
         values.on[0, problem.running] = prices * problem.overheads.running_min
         off = np.full(len(prices), BLOCKED)
     values.off[0] = off
-    any_on = values.on[0].min(axis=0)
+    any_on = _least(values.on[0])
     for slot in range(edges - 1):
         on = values.on[slot]
         begin, late = _entries(slots, slot, on, off, any_on)
@@ -110,10 +114,10 @@ def forward(problem: Problem, prices: Floats) -> Values:
         if slot == 0:
             np.minimum(off, 0.0, out=off)  # what runs may stop at once, and owes nothing
         if slots.extras is not None:
-            np.minimum(off, ended.min(axis=0), out=off)
+            np.minimum(off, _least(ended), out=off)
         begun += slots.whole[slot]
         late = np.add(late, slots.part[slot], out=values.late[slot])
-        any_on = np.minimum(begun, late, out=values.on[slot + 1]).min(axis=0)
+        any_on = _least(np.minimum(begun, late, out=values.on[slot + 1]))
     return values
 
 
@@ -149,9 +153,10 @@ def backward(problem: Problem, prices: Floats) -> Values:
         on, ended, off = values.on[slot + 1], values.ended[slot + 1], values.off[slot + 1]
         part = slots.part[slot]
         late = part + on
-        begin = np.minimum(slots.whole[slot] + on, part + ended)
+        begin = slots.whole[slot] + on
+        np.minimum(begin, part + ended, out=begin)
         started, moved, other = _exits(slots, slot, begin, late)
-        any_started = started.min(axis=0)
+        any_started = _least(started)
         np.minimum(off, any_started, out=values.off[slot])
         rest = np.minimum(off, other, out=other)
         np.minimum(started, rest, out=values.ended[slot])
@@ -169,13 +174,13 @@ def _exits(slots: _Slots, slot: int, begin: Floats, late: Floats) -> tuple[Float
     extras = slots.extras
     if extras is None:
         use = np.minimum(begin, late)
-        any_begin, any_late = begin.min(axis=0), late.min(axis=0)
+        any_begin, any_late = _least(begin), _least(late)
         moved = np.minimum(any_begin + slots.move, any_late + slots.elsewhere)
         other = np.minimum(any_begin, any_late) + slots.elsewhere
         use += slots.start
         return use, moved, other
     started = np.minimum(begin + extras.start[slot], late + extras.start_late[slot])
-    late_other = (late + extras.elsewhere_late[slot]).min(axis=0) + slots.elsewhere
-    moved = np.minimum((begin + extras.move[slot]).min(axis=0) + slots.move, late_other)
-    other = np.minimum((begin + extras.elsewhere[slot]).min(axis=0) + slots.elsewhere, late_other)
+    late_other = _least(late + extras.elsewhere_late[slot]) + slots.elsewhere
+    moved = np.minimum(_least(begin + extras.move[slot]) + slots.move, late_other)
+    other = np.minimum(_least(begin + extras.elsewhere[slot]) + slots.elsewhere, late_other)
     return started + slots.start, moved, other
