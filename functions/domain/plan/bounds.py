@@ -44,10 +44,10 @@ class Kept:
     """Least work done at each edge, minutes."""
     high: list[int]
     """Most work done at each edge."""
-    ended: list[bool]
-    """In which slots a VM may stop before the end."""
-    late: list[bool]
-    """In which slots one may start after the begin."""
+    ended: list[NDArray[np.intp]]
+    """Of each slot, at which of `places` a VM may stop before its end."""
+    late: list[NDArray[np.intp]]
+    """Of each slot, at which of `places` one may start after its begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,8 +99,8 @@ class Bounds:
             places=places,
             low=low,
             high=high,
-            ended=alive_ended[1:].any(axis=1).tolist(),
-            late=late.any(axis=1).tolist(),
+            ended=[np.flatnonzero(row) for row in alive_ended[1:, places]],
+            late=[np.flatnonzero(row) for row in late[:, places]],
         )
 
     def _work_range(
@@ -151,8 +151,8 @@ def everything(problem: Problem) -> Kept:
         places=np.arange(places),
         low=least.tolist(),
         high=most.tolist(),
-        ended=[True] * slots,
-        late=[True] * slots,
+        ended=[np.arange(places)] * slots,
+        late=[np.arange(places)] * slots,
     )
 
 

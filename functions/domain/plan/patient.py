@@ -42,7 +42,7 @@ class PatientTable(Table):
         """Prepare the table; `fill` does the work."""
         super().__init__(problem, kept, scale)
         # The bounds know runs of any length only, which end and begin elsewhere.
-        self._may_end = self._may_be_late = [True] * len(self.lengths)
+        self._may_end = self._may_be_late = [np.arange(self.places)] * len(self.lengths)
         self._ready: dict[int, list[tuple[_Growth, Entries]]] = {}
         self._starting: Edge | None = None
         if problem.allowed is None:

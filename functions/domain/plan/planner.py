@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from forecaster.series import Forecast, LeftOut
 from functions.domain.plan.caveats import caveats_of
 from functions.domain.plan.choice import Choice, choose
@@ -174,7 +176,8 @@ def _document(  # noqa: PLR0913 - what the document says
 def _intervals(task: Task, runs: Sequence[Run]) -> tuple[PlannedInterval, ...]:
     intervals = []
     owed = 0
-    for run in runs:
+    fallbacks = _fallbacks(task, runs)
+    for run, others in zip(runs, fallbacks, strict=True):
         worked = run.minutes - run.overhead_min - owed
         owed = max(-worked, 0)
         intervals.append(
@@ -184,7 +187,7 @@ def _intervals(task: Task, runs: Sequence[Run]) -> tuple[PlannedInterval, ...]:
                 end=task.grid.at(run.end_min),
                 grid_zone=task.places[run.place].region.grid_zone,
                 compute_zone=task.compute_zone(run),
-                fallbacks=_fallbacks(task, run),
+                fallbacks=others,
                 work_h=max(worked, 0) / HOUR_MIN,
                 expected_gco2eq=task.terms.run_gco2eq(run),
                 expected_usd=task.terms.total_usd([run]),
@@ -193,11 +196,16 @@ def _intervals(task: Task, runs: Sequence[Run]) -> tuple[PlannedInterval, ...]:
     return tuple(intervals)
 
 
-def _fallbacks(task: Task, run: Run) -> tuple[str, ...]:
-    costs = task.terms.scores_between(run.begin_min, run.end_min)
-    others = [place for place in range(len(task.places)) if place != run.place]
-    others.sort(key=lambda place: costs[place])
-    return tuple(task.places[place].compute_zone for place in others[:_MOST_FALLBACKS])
+def _fallbacks(task: Task, runs: Sequence[Run]) -> list[tuple[str, ...]]:
+    """Return the compute zones of the other places for each run, best first."""
+    begins = np.array([run.begin_min for run in runs], dtype=np.int64)
+    ends = np.array([run.end_min for run in runs], dtype=np.int64)
+    best = task.terms.spans_score(begins, ends).argsort(axis=1, kind="stable")
+    found = []
+    for run, order in zip(runs, best[:, : _MOST_FALLBACKS + 1].tolist(), strict=True):
+        others = [place for place in order if place != run.place][:_MOST_FALLBACKS]
+        found.append(tuple(task.places[place].compute_zone for place in others))
+    return found
 
 
 def _reason(task: Task, choice: Choice, alternatives: Sequence[Alternative]) -> str:

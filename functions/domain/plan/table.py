@@ -18,6 +18,9 @@ from functions.domain.plan.problem import (
 )
 from functions.domain.plan.problem import Entry as How
 
+_least = np.minimum.reduce
+"""Over the first axis; the method `min` takes longer to be called than to run."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edge:
@@ -42,10 +45,10 @@ class Edge:
         index = work - self.low
         return int(costs[place, index]) if 0 <= index < costs.shape[1] else int(NEVER)
 
-    def off_cost(self, work: int) -> int:
-        """Return one of `off`."""
+    def cost(self, costs: Costs, work: int) -> int:
+        """Return one of `off`, `any_on` or `any_ended`."""
         index = work - self.low
-        return int(self.off[index]) if 0 <= index < len(self.off) else int(NEVER)
+        return int(costs[index]) if 0 <= index < len(costs) else int(NEVER)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,8 +173,8 @@ class Table:
 
     def _first_edge(self) -> Edge:
         low, width = self._low[0], max(self._high[0] - self._low[0] + 1, 0)
-        off = np.full(width, NEVER)
-        on, ended = np.full((2, self.places, width), NEVER)
+        off = never(width)
+        on, ended = never((2, self.places, width))
         running = self.problem.running
         at = -low if running is None else -self.overheads.running_min - low
         if 0 <= at < width:
@@ -179,7 +182,7 @@ class Table:
                 off[at] = 0
             else:
                 on[running, at] = 0
-        return Edge(low, off, on, ended, on.min(axis=0), ended.min(axis=0))
+        return Edge(low, off, on, ended, _least(on), _least(ended))
 
     def _entry(self, slot: int, edge: Edge) -> Entries:
         """Return the costs of going on, starting and moving, by what is then still owed."""
@@ -190,7 +193,7 @@ class Table:
         def after(overhead_min: int) -> slice:
             return slice(owed - overhead_min, owed - overhead_min + width)
 
-        kinds = 2 if self._may_be_late[slot] else 1
+        kinds = 2 if len(self._may_be_late[slot]) else 1
         costs = np.empty((kinds, self.places, width + owed), dtype=np.int64)
         start, elsewhere = after(self.overheads.start_min), after(self.overheads.elsewhere_min)
         move = after(self.overheads.move_min)
@@ -212,7 +215,7 @@ class Table:
         more work in the same minutes, and could be cut short.
         """
         start, elsewhere, move = shifts
-        shared = np.full(costs.shape[2], NEVER)
+        shared = never(costs.shape[2])
         shared[start] = edge.off + START_TIE
         if edge.has_ended:
             _lower(shared[elsewhere], edge.any_ended + MOVE_TIE)
@@ -257,7 +260,7 @@ class Table:
         low = self._low[slot + 1]
         width = max(self._high[slot + 1] - low + 1, 0)
         length, per_min = self.lengths[slot], self.per_min[slot][:, None]
-        off = np.full(width, NEVER)
+        off = never(width)
         resting = np.minimum(edge.any_on, edge.off)
         if edge.has_ended:
             _lower(resting, edge.any_ended)
@@ -266,32 +269,38 @@ class Table:
             off[: max(-low, 0)] = NEVER  # an overhead that bore no work: better never started
         if slot == 0 and self.problem.running is not None and 0 <= -low < width:
             off[-low] = 0  # it stops at once, and owes nothing
-        on = np.full((self.places, width), NEVER)
+        on = never((self.places, width))
         put(on, entry.begin + per_min * length, entry.low + length - low)
         ended = None
         if length > 1:
             ended = self._after_parts(slot, entry, on, low)
         if ended is None:
-            nothing = np.full_like(on, NEVER)
-            return Edge(low, off, on, nothing, on.min(axis=0), nothing[0], has_ended=False)
-        return Edge(low, off, on, ended, on.min(axis=0), ended.min(axis=0))
+            nothing = never(on.shape)
+            return Edge(low, off, on, nothing, _least(on), nothing[0], has_ended=False)
+        return Edge(low, off, on, ended, _least(on), _least(ended))
 
     def _after_parts(self, slot: int, entry: Entries, on: Costs, low: int) -> Costs | None:
         """Lower `on` by those that began inside the slot; return ENDED, `None` if none may be."""
-        may_end, may_be_late = self._may_end[slot], self._may_be_late[slot]
-        if not may_end and not may_be_late:
+        end, late = self._may_end[slot], self._may_be_late[slot]
+        if not len(end) and not len(late):
             return None
-        kinds = slice(0 if may_end else 1, 2 if may_be_late else 1)
+        source = entry.begin[end]
+        if len(late):
+            source = np.concatenate([source, entry.late[late]])
         parts = after_part(
-            entry.costs[kinds],
+            source,
             entry.low - low,
             on.shape[1],
-            self.per_min[slot],
+            self.per_min[slot][np.concatenate([end, late])],
             (1, self.lengths[slot] - 1),
         )
-        if may_be_late:
-            np.minimum(on, parts[-1], out=on)
-        return parts[0] if may_end else None
+        if len(late):
+            on[late] = np.minimum(on[late], parts[len(end) :])
+        if not len(end):
+            return None
+        ended = never(on.shape)
+        ended[end] = parts[: len(end)]
+        return ended
 
     def _last(self, slot: int, entry: Entries) -> Last | None:
         """Return the cheapest way to finish the work in `slot`, the earliest of equals."""
@@ -369,7 +378,7 @@ def after_part(
     """
     least, most = minutes
     size = most - least + 1
-    best = np.full((*costs.shape[:-1], width + size - 1), NEVER)
+    best = never((*costs.shape[:-1], width + size - 1))
     put(best, costs, shift + most)
     slope = per_min[:, None] * np.arange(width + most)
     best -= slope[:, : width + size - 1]
@@ -391,6 +400,13 @@ def part_of(
     into = into[(index - into >= 0) & (index - into < len(costs))]
     found = np.flatnonzero(costs[index - into] + per_min * into == value)
     return int(into[found[0]]) if len(found) else None
+
+
+def never(shape: int | tuple[int, ...]) -> Costs:
+    """Return costs of what cannot be."""
+    costs = np.empty(shape, dtype=np.int64)
+    costs.fill(NEVER)
+    return costs
 
 
 def _lower(target: Costs, other: Costs) -> None:

@@ -205,21 +205,20 @@ class Terms:
         """Return the slot that begins at `minute` or holds it; the last one for the end."""
         return min(bisect_right(self._edges, minute) - 1, len(self._edges) - 2)
 
+    @cached_property
+    def _rows(self) -> tuple[list[list[float]], list[list[float]]]:
+        """Sums up to a slot and intensity in it, as lists: one number of an array is slow."""
+        return self._sums.tolist(), self.grid.gco2eq_per_kwh.tolist()
+
     def _sum_at(self, minute: int, place: int) -> float:
         slot = self._slot_of(minute)
         into_h = (minute - self._edges[slot]) / HOUR_MIN
-        return float(self._sums[slot, place] + into_h * self.grid.gco2eq_per_kwh[slot, place])
+        sums, intensity = self._rows
+        return sums[slot][place] + into_h * intensity[slot][place]
 
     def span_gco2eq(self, place: int, begin_min: int, end_min: int) -> float:
         """Return what the job's power emits in `place` between two minutes, g."""
         return (self._sum_at(end_min, place) - self._sum_at(begin_min, place)) * self.power_kw
-
-    def scores_between(self, begin_min: int, end_min: int) -> list[float]:
-        """Return what the minutes between two would cost in each place, money weighed in."""
-        scores: list[float] = self.spans_score(np.array([begin_min]), np.array([end_min]))[
-            0
-        ].tolist()
-        return scores
 
     def spans_score(self, begins_min: NDArray[np.int64], ends_min: NDArray[np.int64]) -> Floats:
         """Return what spans cost in each place, money weighed in, g, shape (spans, places)."""

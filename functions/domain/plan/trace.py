@@ -50,13 +50,14 @@ def _came_from(table: Table, piece: Piece, *, late: bool) -> _Step:
     if piece.goes_on:
         return _Step(_State.ON, piece.place, piece.work, Entry.GOES_ON, 0)
     wanted = table.entry_cost(piece, late=late)
-    for step, cost in _ways_in(table, piece, late=late):
+    for step, cost in _ways_in(table, piece, wanted, late=late):
         if cost == wanted:
             return step
     raise ArithmeticError(f"trace: no way into {piece}. Report it.")
 
 
-def _ways_in(table: Table, piece: Piece, *, late: bool) -> Iterator[tuple[_Step, int]]:
+def _ways_in(table: Table, piece: Piece, wanted: int, *, late: bool) -> Iterator[tuple[_Step, int]]:
+    """Yield the ways in and their costs, but those that certainly cost more than `wanted`."""
     edge, overheads, place = table.edges[piece.slot], table.overheads, piece.place
     on, ended = _State.ON, _State.ENDED
     if not late and table.goes_on_at_once:
@@ -65,19 +66,22 @@ def _ways_in(table: Table, piece: Piece, *, late: bool) -> Iterator[tuple[_Step,
     start = overheads.start_min
     then = piece.work + start
     cost = START_TIE + table.extras.of(Entry.START, piece.slot, place, late=late)
-    yield _Step(_State.OFF, place, then, Entry.START, start), edge.off_cost(then) + cost
+    yield _Step(_State.OFF, place, then, Entry.START, start), edge.cost(edge.off, then) + cost
     own = [(ended, edge.ended), (on, edge.on)] if late else [(ended, edge.ended)]
     for state, costs in own:
         before = edge.place_cost(costs, place, then)
         yield _Step(state, place, then, Entry.START, start), before + cost
     elsewhere, move = overheads.elsewhere_min, overheads.move_min
-    ways = [(ended, edge.ended, Entry.ELSEWHERE, elsewhere)]
-    ways.append(
-        (on, edge.on, Entry.ELSEWHERE, elsewhere) if late else (on, edge.on, Entry.MOVE, move)
-    )
-    for state, costs, entry, overhead in ways:
+    from_on = (Entry.ELSEWHERE, elsewhere) if late else (Entry.MOVE, move)
+    ways = [
+        (ended, edge.ended, edge.any_ended, Entry.ELSEWHERE, elsewhere),
+        (on, edge.on, edge.any_on, *from_on),
+    ]
+    for state, costs, least, entry, overhead in ways:
         cost = MOVE_TIE + table.extras.of(entry, piece.slot, place, late=late)
         then = piece.work + overhead
+        if edge.cost(least, then) + cost > wanted:
+            continue
         for other in range(table.places):
             if other != place:
                 before = edge.place_cost(costs, other, then)
@@ -90,9 +94,10 @@ def _piece_before(table: Table, edge: int, step: _Step) -> Piece | None:
     while edge > 0:
         if state is not _State.OFF:
             return table.piece_to(edge, running=state is _State.ON, place=place, work=work)
-        value, before = table.edges[edge].off_cost(work), table.edges[edge - 1]
+        after, before = table.edges[edge], table.edges[edge - 1]
+        value = after.cost(after.off, work)
         edge -= 1
-        if value == before.off_cost(work):
+        if value == before.cost(before.off, work):
             continue
         if edge == 0 and table.problem.running is not None and work == 0:
             return None  # what ran before the first slot was stopped at once
