@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from functions.domain.plan.bounds import Kept
+from functions.domain.plan.curves import after_part, part_of, put
 from functions.domain.plan.problem import NEVER, TIE_BITS, Costs, Problem
-from functions.domain.plan.table import Edge, Entries, Last, Piece, Table, after_part, part_of, put
+from functions.domain.plan.table import Edge, Entries, Last, Piece, Table
 
 
 @dataclass(frozen=True, slots=True)
