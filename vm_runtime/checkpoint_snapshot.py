@@ -3,17 +3,16 @@
 While it is written in the background, training goes on and changes the original.
 """
 
-import logging
+import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import torch
 from torch import nn
 
+from vm_runtime.checkpoint_copying import copy_in_parallel, new_buffer, touch
 from vm_runtime.state import State, check_plain
-
-_log = logging.getLogger(__name__)
 
 _IMMUTABLE: Final = frozenset({bool, int, float, str, bytes, type(None)})
 _TENSORS: Final = frozenset({torch.Tensor, nn.Parameter})
@@ -29,11 +28,36 @@ class SnapshotBuffers:
     def __init__(self) -> None:
         """Hold no memory yet."""
         self._buffers: list[torch.UntypedStorage] = []
+        self._preparing: threading.Thread | None = None
 
     @property
     def size_bytes(self) -> int:
         """Memory held."""
         return sum(buffer.nbytes() for buffer in self._buffers)
+
+    def prepare(self, state: State) -> None:
+        """Get memory for states like this one in the background, so that no `take` waits for it.
+
+        The system gives memory out where it is first touched, which takes several times as
+        long as a copy. Nothing of the state is kept, and what a wrong guess got is given back.
+        """
+        wanted = [(storage.nbytes(), storage.device.type == "cuda") for storage in _storages(state)]
+
+        def get() -> None:
+            for size_bytes, pinned in wanted:
+                buffer = new_buffer(size_bytes, pinned=pinned)
+                touch(buffer)
+                self._buffers.append(buffer)
+
+        self._settle()
+        self._buffers = []
+        self._preparing = threading.Thread(target=get, name="snapshot memory", daemon=True)
+        self._preparing.start()
+
+    def _settle(self) -> None:
+        if self._preparing is not None:
+            self._preparing.join()
+            self._preparing = None
 
     def take(self, state: State) -> State:
         """Copy a state; the result is on the CPU, and valid until the next `take`.
@@ -41,6 +65,7 @@ class SnapshotBuffers:
         Raises:
             TypeError: a value that `state.check_plain` refuses; the message gives its path.
         """
+        self._settle()
         copying = _Copying(self._buffers)
         try:
             copied: State = copying.copy(state)
@@ -63,6 +88,7 @@ class _Copying:
         self._spare = buffers
         self.used: list[torch.UntypedStorage] = []
         self._copies: dict[tuple[str, int, int], torch.UntypedStorage] = {}
+        self._on_cpu: list[tuple[torch.UntypedStorage, torch.UntypedStorage]] = []
         self._devices: set[torch.device] = set()
         self._containers: dict[type, Callable[[Any], object]] = {
             dict: self._mapping,
@@ -85,7 +111,8 @@ class _Copying:
         return make(value)
 
     def finish(self) -> None:
-        """Wait for the copies that GPUs still make."""
+        """Copy what lies in the CPU's memory, and wait for the copies that GPUs make."""
+        copy_in_parallel(self._on_cpu)
         for device in self._devices:
             torch.cuda.synchronize(device)
 
@@ -94,7 +121,7 @@ class _Copying:
 
     def _tensor(self, value: torch.Tensor) -> torch.Tensor:
         plain = value.detach()
-        if plain.layout is not torch.strided or plain.is_conj() or plain.is_neg():
+        if not _is_plain(plain):
             copied = plain.cpu().clone()  # without one plain storage: rare and small
         else:
             copied = torch.empty(0, dtype=plain.dtype)
@@ -114,10 +141,8 @@ class _Copying:
             return self._copies[key]
         on_gpu = source.device.type == "cuda"
         buffer = self._buffer(source.nbytes(), pinned=on_gpu)
-        # One thread does it at the memory's full speed; torch's own would wake all of them,
-        # which takes longer where the cores are busy.
         if source.device.type == "cpu":
-            _view(buffer).numpy()[:] = _view(source).numpy()
+            self._on_cpu.append((buffer, source))
         else:
             buffer.copy_(source, non_blocking=on_gpu)
         if on_gpu:
@@ -132,13 +157,27 @@ class _Copying:
             spare = self._spare[number]
             if spare.nbytes() == size_bytes and (not pinned or spare.is_pinned()):
                 return spare
-        if pinned:
-            try:
-                return torch.empty(size_bytes, dtype=torch.uint8, pin_memory=True).untyped_storage()
-            except RuntimeError as error:  # the system allows only so much of it
-                _log.warning("snapshot of %d bytes goes the slow way: %s", size_bytes, error)
-        return torch.empty(size_bytes, dtype=torch.uint8).untyped_storage()
+        return new_buffer(size_bytes, pinned=pinned)
 
 
-def _view(storage: torch.UntypedStorage) -> torch.Tensor:
-    return torch.empty(0, dtype=torch.uint8).set_(storage)
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether it is a view of one storage, and nothing more."""
+    return tensor.layout is torch.strided and not tensor.is_conj() and not tensor.is_neg()
+
+
+def _storages(state: State) -> Iterator[torch.UntypedStorage]:
+    """Yield what `_Copying` copies of a state, in its order, each once."""
+    seen: set[tuple[str, int, int]] = set()
+    left: list[object] = [state]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left.extend(reversed(value.values()))
+        elif isinstance(value, list | tuple):
+            left.extend(reversed(value))
+        elif isinstance(value, torch.Tensor) and type(value) in _TENSORS and _is_plain(value):
+            storage = value.untyped_storage()
+            key = (str(storage.device), storage.data_ptr(), storage.nbytes())
+            if key not in seen or not storage.nbytes():
+                seen.add(key)
+                yield storage

@@ -88,6 +88,11 @@ class CheckpointWriter:
         """Whether the last one could not be written, which `poll` let pass."""
         return self._failures > 0
 
+    def prepare(self, state: State) -> None:
+        """Get memory for checkpoints of states like this one, lest the first one waits for it."""
+        if self._in_background and self._write is None:
+            self._buffers.prepare(state)
+
     def begin(self, state: State, *, step: int) -> None:
         """Copy a state and begin to write it; the original may change as soon as this returns.
 

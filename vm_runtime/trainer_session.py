@@ -118,6 +118,7 @@ class SessionRun:
         self._started_at: datetime = session.clock.now()
         self._first_step = 0
         self._is_saved_as_finished = False
+        self._is_prepared = False
 
     def run(self, loop: Advancing, show: Callable[[], None]) -> StopReason | None:
         """Train until the work is done (`None`) or there is a reason to stop.
@@ -190,6 +191,7 @@ class SessionRun:
         """Report a step, and begin to write a checkpoint if one is due."""
         if stepped:
             self._report()
+            self._prepare()
         if self._is_due(epoch_is_over):
             self.begin_saving()
 
@@ -220,6 +222,13 @@ class SessionRun:
         )
         # A finished training goes on if the script now asks for more epochs.
         return restored.manifest.finished and self._loop.done
+
+    def _prepare(self) -> None:
+        """After the first step, when optimizers have all their state: get memory for it."""
+        if self._is_prepared or self._loop.done or not self._loop.may_stop:
+            return
+        self._is_prepared = True
+        self._writer.prepare(self._loop.state_dict())
 
     def _is_due(self, epoch_is_over: bool) -> bool:  # noqa: FBT001  private, called once
         loop = self._loop

@@ -1,12 +1,17 @@
 """A snapshot is equal to the state when it was taken, whatever happens to the original after."""
 
+import threading
+import time
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from vm_runtime import checkpoint_copying, checkpoint_snapshot
+from vm_runtime.checkpoint_copying import new_buffer
 from vm_runtime.checkpoint_snapshot import SnapshotBuffers
 
 
@@ -106,3 +111,53 @@ def test_a_snapshot_saves_to_the_same_bits(tmp_path: Any) -> None:  # noqa: ANN4
         torch.load(tmp_path / "copy", weights_only=True),
         torch.load(tmp_path / "original", weights_only=True),
     )
+
+
+def test_memory_got_ahead_is_where_the_first_snapshot_lies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first checkpoint of a run finds all its memory there, and gets no other."""
+    got: list[int] = []
+
+    def spy(size_bytes: int, *, pinned: bool) -> torch.UntypedStorage:
+        got.append(size_bytes)
+        return new_buffer(size_bytes, pinned=pinned)
+
+    monkeypatch.setattr(checkpoint_snapshot, "new_buffer", spy)
+    SnapshotBuffers().take(state())
+    needed, got[:] = list(got), []
+    buffers = SnapshotBuffers()
+    buffers.prepare(state())
+
+    assert_equal(buffers.take(state()), state())
+    assert got == needed
+
+
+def test_a_wrong_guess_costs_nothing_but_time() -> None:
+    """A state that is not like the one that memory was got for is copied all the same."""
+    buffers = SnapshotBuffers()
+    buffers.prepare({"a": torch.zeros(1000), "b": torch.zeros(1000)})
+    copied = buffers.take({"a": torch.ones(10)})
+
+    assert_equal(copied, {"a": torch.ones(10)})
+    assert buffers.size_bytes == 40
+
+
+def test_what_is_copied_by_several_threads_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every byte of large and of odd tensors is there, however late another thread is."""
+
+    def late_copy(pieces: Iterator[tuple[Any, Any]]) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            pieces = iter([next(pieces)])
+            time.sleep(0.1)
+        copy(pieces)
+
+    copy = checkpoint_copying._copy  # noqa: SLF001  what the threads run
+    monkeypatch.setattr(checkpoint_copying, "_copy", late_copy)
+    monkeypatch.setattr(checkpoint_copying, "_THREADS", 3)
+    sizes = [20_000_001, 3, 7_000_003, 0, 1 << 20, (1 << 20) + 1]
+    original = {str(size): torch.randint(1, 255, (size,), dtype=torch.uint8) for size in sizes}
+    buffers = SnapshotBuffers()
+    buffers.prepare(original)
+
+    assert_equal(buffers.take(original), original)

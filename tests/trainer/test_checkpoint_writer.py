@@ -12,8 +12,10 @@ from memory_blobs import MemoryBlobStore
 from tiny_training import differences, final_state, fit, latest, manifests, tiny_trainer
 
 from vm_runtime.checkpoint import Checkpoints, CheckpointWriteError
+from vm_runtime.checkpoint_snapshot import SnapshotBuffers
 from vm_runtime.checkpoint_writer import PAYLOAD, CheckpointWriter
 from vm_runtime.session import LeaseLostError
+from vm_runtime.state import State
 from vm_runtime.storage.port import (
     BlobStore,
     StorageDeniedError,
@@ -263,3 +265,15 @@ def test_a_lost_lease_stops_before_the_next_step() -> None:
     with pytest.raises(LeaseLostError):
         fit(tiny_trainer(callbacks=[Count()]), FakeSession(MemoryBlobStore(), lose_lease_at_look=3))
     assert steps == [1, 2, 3]
+
+
+def test_memory_for_the_first_checkpoint_is_got_once_and_with_the_optimizers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After the first step, when the moments are there; not again at each step."""
+    prepared: list[State] = []
+    monkeypatch.setattr(SnapshotBuffers, "prepare", lambda _, state: prepared.append(state))
+    fit(tiny_trainer(checkpoint_in_background=True), FakeSession(MemoryBlobStore()))
+
+    assert [state["position"]["step"] for state in prepared] == [1]
+    assert prepared[0]["optimizer"]["state"]
