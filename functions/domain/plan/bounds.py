@@ -30,6 +30,8 @@ _GUESS_MIN = 0.15
 _GUESS_FEW_MIN = 0.6
 """The gap between bound and optimum, minutes at the price; where a table is small, a second
 search costs more than a wider one."""
+_AT_ONCE = 256
+"""States that are compared at once: as many as the processor's cache holds for all prices."""
 _ROUNDING = 1e-7
 """Share of the total by which sums of floats and the integers of the search may differ."""
 
@@ -111,21 +113,32 @@ class Bounds:
         # Only the states that are alive, in one row; prices first, to be quick.
         ahead, to_go = _row(self.ahead, places)[:, alive], _row(self.to_go, places)[:, alive]
         to_go += (self.prices * problem.work_min)[:, None]
-        low, high = np.full(ahead.shape[1], -np.inf), np.full(ahead.shape[1], np.inf)
-        for index, price in enumerate(self.prices):
-            rest = limit - ahead[index]
-            if index > 0:
-                at = (rest - to_go[:index]) / (price - self.prices[:index, None])
-                np.minimum(high, at.min(axis=0), out=high)
-            if index + 1 < len(self.prices):
-                at = (rest - to_go[index + 1 :]) / (price - self.prices[index + 1 :, None])
-                np.maximum(low, at.max(axis=0), out=low)
+        low, high = self._between(limit - ahead, to_go)
         lowest, highest = np.full(alive.shape, np.inf), np.full(alive.shape, -np.inf)
         lowest[alive], highest[alive] = low, high
         least, most = _room(problem)
         lower = np.ceil(np.clip(lowest.min(axis=1) - 1e-6, least, most + 1)).astype(np.int64)
         upper = np.floor(np.clip(highest.max(axis=1) + 1e-6, least - 1, most)).astype(np.int64)
         return lower.tolist(), upper.tolist()
+
+    def _between(self, rest: Floats, to_go: Floats) -> tuple[Floats, Floats]:
+        """Return the least and most work of each state by all pairs of prices.
+
+        Args:
+            rest: what may still be spent from each state on, shape (prices, states).
+            to_go: what is spent at least, less the earnings, of the same shape.
+        """
+        higher, lower = np.tril_indices(len(self.prices), -1)
+        gaps = (self.prices[higher] - self.prices[lower])[:, None]
+        low, high = np.empty((2, rest.shape[1]))
+        for first in range(0, rest.shape[1], _AT_ONCE):
+            states = slice(first, first + _AT_ONCE)
+            spare, cost = rest[:, states], to_go[:, states]
+            at = (spare[higher] - cost[lower]) / gaps
+            high[states] = np.minimum.reduce(at, initial=np.inf)
+            at = (spare[lower] - cost[higher]) / -gaps
+            low[states] = np.maximum.reduce(at, initial=-np.inf)
+        return low, high
 
 
 def _row(values: Values, places: NDArray[np.intp]) -> Floats:
@@ -174,7 +187,8 @@ def find_bounds(problem: Problem) -> Bounds | None:
     near_chosen = np.unique(np.clip(best + _NEAR, 0, len(fine) - 1)).tolist()
     prices = np.concatenate([coarse[far_chosen], fine[near_chosen]])
     ahead = with_more(far.of_prices(far_chosen), near.of_prices(near_chosen))
-    return _with_way_back(problem, prices, ahead)
+    prices, order = np.unique(prices, return_index=True)
+    return _with_way_back(problem, prices, ahead.of_prices(order.tolist()))
 
 
 def _bounds(problem: Problem, prices: Floats, around: NDArray[np.int64]) -> Bounds:
@@ -186,8 +200,7 @@ def _bounds(problem: Problem, prices: Floats, around: NDArray[np.int64]) -> Boun
 
 
 def _with_way_back(problem: Problem, prices: Floats, ahead: Values) -> Bounds:
-    prices, order = np.unique(prices, return_index=True)
-    ahead = ahead.of_prices(order.tolist())
+    """Return bounds by `prices`, ascending, from the values up to each edge."""
     lowest = ahead.at_end() + prices * problem.work_min
     best = int(lowest.argmax())
     return Bounds(

@@ -185,14 +185,18 @@ class Run:
 
 def joined(runs: Sequence[Run]) -> tuple[Run, ...]:
     """Return `runs`, ascending, with what goes on in one place merged."""
-    merged: list[Run] = []
+    heads: list[Run] = []
+    ends: list[int] = []
     for run in runs:
-        before = merged[-1] if merged else None
-        if before and before.place == run.place and before.end_min == run.begin_min:
-            merged[-1] = replace(before, end_min=run.end_min)
+        if heads and heads[-1].place == run.place and ends[-1] == run.begin_min:
+            ends[-1] = run.end_min
         else:
-            merged.append(run)
-    return tuple(merged)
+            heads.append(run)
+            ends.append(run.end_min)
+    return tuple(
+        head if head.end_min == end else replace(head, end_min=end)
+        for head, end in zip(heads, ends, strict=True)
+    )
 
 
 def scale_of(problem: Problem) -> float:

@@ -51,12 +51,11 @@ class Task:
 
     def limited(self, *, intensity: bool, interval: bool) -> Terms:
         """Return the terms with the limits that are to be kept."""
-        job = self.job
-        return replace(
-            self.terms,
-            limit_gco2eq_per_kwh=job.max_carbon_intensity_gco2eq_per_kwh if intensity else None,
-            min_run_min=max(job.min_interval_minutes, 1) if interval else 1,
-        )
+        limit = self.job.max_carbon_intensity_gco2eq_per_kwh if intensity else None
+        shortest = max(self.job.min_interval_minutes, 1) if interval else 1
+        if limit is None and shortest == 1:
+            return self.terms
+        return replace(self.terms, limit_gco2eq_per_kwh=limit, min_run_min=shortest)
 
     def goes_on(self, run: Run) -> bool:
         """Tell whether `run` is what runs already."""

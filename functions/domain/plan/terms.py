@@ -116,13 +116,22 @@ class Terms:
         return self.dues.overheads
 
     @cached_property
+    def _cuts(self) -> dict[int, "Terms"]:
+        """What `until` gave, to share its sums."""
+        return {}
+
+    @cached_property
     def _sums(self) -> Floats:
         return self.grid.hours_of_intensity()
 
     def until(self, minute: int) -> "Terms":
         """Return the terms before `minute`, which must be above 0."""
-        grid = self.grid.until(minute)
-        return self._cut(grid, slice(0, len(grid.gco2eq_per_kwh)))
+        if minute >= self.grid.minutes:
+            return self
+        if minute not in self._cuts:
+            grid = self.grid.until(minute)
+            self._cuts[minute] = self._cut(grid, slice(0, len(grid.gco2eq_per_kwh)))
+        return self._cuts[minute]
 
     def since(self, minute: int) -> "Terms":
         """Return the terms from `minute` on; minutes count from there."""
