@@ -104,6 +104,8 @@ def _end(documents: JobDocuments) -> list[Event]:
     if state and state.closed_at and state.phase is Phase.FAILED:
         events.append(Event(at=state.closed_at, text=f"job failed: {state.message}"))
     if documents.receipt:
-        whole = "complete" if documents.receipt.complete else "without the hours not yet published"
+        receipt = documents.receipt
+        whole = "all hours of the job in" if receipt.complete else "hours not yet published missing"
+        whole += ", still provisional" if receipt.is_provisional else ""
         events.append(Event(at=documents.receipt.created_at, text=f"receipt written, {whole}"))
     return events

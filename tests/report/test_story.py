@@ -25,7 +25,7 @@ def test_story_tells_start_kill_resume_move_and_end_in_order() -> None:
         "ss-digits-3 moves to europe-southwest1-c (ES) at step 240",
         "ss-digits-3 ends at step 480: finished",
         "job finished",
-        "receipt written, complete",
+        "receipt written, all hours of the job in, still provisional",
     ]
 
 

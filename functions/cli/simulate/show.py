@@ -18,11 +18,14 @@ BASELINE = (
     " region with the lowest mean of the year before"
 )
 
+KILOS_FROM_G = 100_000.0
+"""From here on grams have more digits than a table of 80 columns has room for."""
 COLUMNS = (
-    "g: gCO2eq of all jobs; v. now, v. fixed: saved against running now here, and against the best"
-    " fixed region; share: of what the oracle (the exact optimum, the future known, overheads paid)"
-    " saves against now here; beyond: the same against the best fixed region; bound: starts and"
-    " moves free; delay: mean, h; starts, moves: mean per job; missed: deadlines that could be met"
+    "g, kg: gCO2eq, kgCO2eq of all jobs; v. now, v. fix: saved against running now here, and"
+    " against the best fixed region; share: of what the oracle (the exact optimum, the future"
+    " known, overheads paid) saves against now here; beyond: the same against the best fixed"
+    " region; bound: starts and moves free; delay: mean, h; starts, moves: mean per job; late:"
+    " deadlines missed that could be met"
 )
 
 
@@ -87,23 +90,34 @@ def print_table(scene: Scene, summary: Summary, source: str, console: Console) -
     """Print the table, and what it rests on."""
     said = facts(scene, source)
     count = f"{summary.jobs} job" + "s" * (summary.jobs != 1)
-    table = Table(title=f"{count}, submitted {said['submitted']}", box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("way")
+    table = Table(
+        title=f"{count}, submitted {said['submitted']}",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    kilos = max(row.emissions_gco2eq for row in summary.rows) >= KILOS_FROM_G
+    table.add_column("way", min_width=12)
     for name in (
-        "g",
+        "kg" if kilos else "g",
         "v. now",
-        "v. fixed",
+        "v. fix",
         "share",
         "beyond",
         "delay",
         "starts",
         "moves",
-        "missed",
+        "late",
     ):
         table.add_column(name, justify="right", no_wrap=True)
     for row in summary.rows:
-        table.add_row(*_cells(row), style="bold" if row.way == Way.PLAN else None)
+        cells = _cells(row, per_unit=1000 if kilos else 1)
+        table.add_row(*cells, style="bold" if row.way == Way.PLAN else None)
     console.print(table)
+    for row in summary.rows:
+        if row.not_done:
+            note = f"{row.way}: of the {row.missed} late, {row.not_done} never ended"
+            console.print(note, markup=False, highlight=False)
     console.print(COLUMNS, markup=False, highlight=False)
     for name in ("basis", "source", "baseline", "overheads"):
         console.print(f"{name}: {said[name]}", markup=False, highlight=False)
@@ -123,19 +137,18 @@ def print_table(scene: Scene, summary: Summary, source: str, console: Console) -
         console.print(f"{summary.impossible} deadline(s) that nobody could meet", highlight=False)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    missed = f"{row.missed}" + (f" ({row.not_done} given up)" if row.not_done else "")
+def _cells(row: Row, *, per_unit: int) -> tuple[str, ...]:
     return (
         row.way,
-        f"{row.emissions_gco2eq:,.0f}",
+        f"{row.emissions_gco2eq / per_unit:,.0f}",
         _percent(row.saved_against_now_here),
         _percent(row.saved_against_best_fixed),
-        _number(row.share_of_oracle, 3),
-        _number(row.share_of_oracle_beyond_fixed, 3),
+        _number(row.share_of_oracle, 2),
+        _number(row.share_of_oracle_beyond_fixed, 2),
         _number(row.delay_h, 1),
         _number(row.starts, 1),
         _number(row.moves, 2),
-        missed,
+        str(row.missed),
     )
 
 
