@@ -19,6 +19,8 @@ _WATCHED = 1
 """Seed of a generator from which nobody is seen to draw: any number."""
 _PYTHONS: Final[random.Random] = random.seed.__self__  # type: ignore[attr-defined]
 """The generator behind the functions of `random`."""
+_SEED_PYTHONS: Final[Callable[[int], None]] = super(random.Random, _PYTHONS).seed
+"""As `random.seed` does with a number of 64 bits, but that first looks what it was given."""
 
 
 @cache
@@ -113,8 +115,7 @@ class SampleRandomness:
 
 
 def _seed_python(seed: int) -> None:
-    # As random.seed() does with a number of 64 bits, but it first looks what it was given.
-    super(random.Random, _PYTHONS).seed(seed)
+    _SEED_PYTHONS(seed)
     _PYTHONS.gauss_next = None  # type: ignore[attr-defined]
 
 

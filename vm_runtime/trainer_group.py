@@ -84,6 +84,16 @@ class Group:
         else:
             self._fabric.backward(loss)
 
+    def clear_gradients(self, optimizer: Any) -> None:  # noqa: ANN401  Fabric's or torch's
+        """Forget the gradients of all parameters."""
+        if self._is_plain and _clears_as_torch_does(optimizer):
+            # What zero_grad() does, without the label for torch's profiler: percents of a step.
+            for parameters in optimizer.param_groups:
+                for parameter in parameters["params"]:
+                    parameter.grad = None
+        else:
+            optimizer.zero_grad(set_to_none=True)
+
     def clip(self, module: nn.Module, optimizer: Any, max_norm: float) -> float | None:  # noqa: ANN401
         """Clip the gradient and return its norm before."""
         norm = self._fabric.clip_gradients(
@@ -139,6 +149,11 @@ class Group:
         received = io.BytesIO(content.cpu().numpy().tobytes())
         told: State | None = torch.load(received, weights_only=True)
         return told
+
+
+def _clears_as_torch_does(optimizer: Optimizer) -> bool:
+    own = "zero_grad" in vars(optimizer)
+    return not own and type(optimizer).zero_grad is Optimizer.zero_grad
 
 
 def _bytes_of(state: State | None) -> bytes:

@@ -212,7 +212,7 @@ class TrainingLoop:
                 raise NonFiniteError(message)
         self.call("on_before_optimizer_step", self._task.optimizer)
         self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.group.clear_gradients(self._optimizer)
         at.step += 1
         self._move_schedule_on("step", at.step)
 
