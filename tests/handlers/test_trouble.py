@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_jobs import REGIONS, SHORT, job, steps_of
 from simulated_clock import START
+from simulated_guest import Guest
 
 from forecaster.series import IntensityDay
 from functions.domain.lifecycle.state import Phase
@@ -144,6 +145,27 @@ def test_vms_that_never_show_up_do_not_make_a_hot_loop(monkeypatch: pytest.Monke
 
     assert world.state("digits").phase is Phase.FAILED
     assert len(asked) <= Timing().max_fruitless_vms
+
+
+@pytest.mark.parametrize("powers_off", [True, False], ids=["powers-off", "hangs"])
+def test_guests_that_never_report_are_few(
+    powers_off: bool,  # noqa: FBT001  pytest's
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A startup that cannot install the runtime powers off, or hangs: no VM for ever."""
+    monkeypatch.setattr(Guest, "turn", lambda *_: not powers_off)
+    world = World()
+    world.submit(job(), steps_of(job()))
+
+    world.run(world.is_over, at_most_h=60)
+
+    state = world.state("digits")
+    assert state.phase is Phase.FAILED
+    assert "made no new checkpoint" in state.message
+    assert "serial console" in state.message
+    assert state.fruitless_vms == Timing().max_fruitless_vms
+    # One or two more: what a new plan calls off before it can train is not held against it.
+    assert state.incarnation <= Timing().max_fruitless_vms + 2
 
 
 def test_a_vm_that_compute_engine_refuses_to_make_ends_in_its_own_words(

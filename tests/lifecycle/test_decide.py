@@ -386,6 +386,15 @@ def test_after_a_fruitless_vm_the_next_one_waits() -> None:
     assert isinstance(decide(seen(state=state, now=NOON + MINUTE)), Reserve)
 
 
+def test_no_successor_before_it_is_booked_what_the_last_vm_achieved() -> None:
+    """A VM that hung and is being stopped must count, or one after the other would be made."""
+    state = JobState(job_id="digits", incarnation=1, target=target())
+
+    assert decide(seen(vm(status=VmStatus.STOPPING), state=state)) is None
+    assert isinstance(decide(seen(vm(status=VmStatus.TERMINATED), state=state)), Delete)
+    assert isinstance(decide(seen(state=replace(state, target=None))), Reserve)
+
+
 def test_the_end_of_an_interval_is_not_worth_a_start() -> None:
     """What is left must be longer than what a start costs, or the start is pure overhead."""
     single = plan(

@@ -86,6 +86,8 @@ def make_vm(seen: Observation) -> Action | None:
     """Reserve a VM for the interval that runs or is about to, if none serves it."""
     if seen.state.phase.is_final or seen.pending is not None:
         return None
+    if _is_unjudged(seen):
+        return None
     if seen.state.not_before is not None and seen.now < seen.state.not_before:
         return None
     for interval in (seen.current, seen.upcoming):
@@ -104,6 +106,18 @@ def make_vm(seen: Observation) -> Action | None:
             reason=f"the plan wants {interval.grid_zone} until {interval.end:%H:%M}",
         )
     return None
+
+
+def _is_unjudged(seen: Observation) -> bool:
+    """Whether the newest VM is on its way down, and it is not booked yet what it achieved.
+
+    A successor made now would take its place in the state: a VM that hangs would never count
+    as fruitless, and one after the other would be made.
+    """
+    target = seen.state.target
+    return target is not None and any(
+        vm.incarnation == target.incarnation and not vm.is_alive for vm in seen.vms
+    )
 
 
 def _is_worth_a_start(seen: Observation, interval: PlannedInterval) -> bool:
