@@ -70,6 +70,11 @@ run "one_input_is_enough" {
   }
 
   assert {
+    condition     = one(google_cloudfunctions2_function.forecast.build_config).environment_variables["UV_TORCH_BACKEND"] == "cpu"
+    error_message = "The builder takes the CPU build of torch."
+  }
+
+  assert {
     condition     = google_pubsub_topic.interval_plan.schema_settings[0].encoding == "JSON"
     error_message = "Messages are checked."
   }
