@@ -1,6 +1,7 @@
 """User code that fails, hangs, fills the disk or exhausts memory: real processes, told in words."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -228,8 +229,12 @@ def test_an_end_that_was_told_stays_as_told(deploy: Deploy) -> None:
 
 def test_a_trainer_that_was_superseded_is_not_blamed_on_the_job(deploy: Deploy) -> None:
     """What a later VM reported is left alone."""
-    deployment = deploy(script=f"{BEGIN}session.begin()\nimport os\nos.kill(os.getpid(), 9)\n")
-    assert run(deployment, 2) == -9
+    deployment = deploy(steps=100_000)
+    with FakeMetadataServer(deployment.metadata(2)) as server:
+        vm = deployment.start(server)
+        until(lambda: deployment.progress() is not None)
+        vm.kill()
+        assert deployment.finish(vm) == -signal.SIGKILL
     before = reported(deployment)
     with pytest.raises(LeaseLostError, match="expected no incarnation above 1"):
         post_mortem(deployment, 1, SERVICE_RESULT="oom-kill")
