@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from forecaster.features import EPOCH
+from forecaster.layouts import HistoryFileError
 from forecaster.recording import read_file
 from forecaster.series import HOUR
 
@@ -31,12 +32,17 @@ def read_zone_file(folder: Path, grid_zone: str) -> tuple[Hours, str]:
     """Return the hours of a grid zone and their source; none if it has no file.
 
     Raises:
-        HistoryFileError: If the file is wrong.
+        HistoryFileError: If the file is wrong, or not one that `write_zone_file` wrote.
     """
     path = folder / f"{grid_zone}.csv.gz"
     if not path.exists():
         return {}, ""
     recording = read_file(path)
+    if (found := len(recording.columns)) != (expected := COLUMNS.count(",") + 1):
+        raise HistoryFileError(
+            f"{path}: expected the {expected} columns {COLUMNS}, found {found}: the file was"
+            " written by something else, and would be written over. Choose another folder."
+        )
     *middle, sources = recording.columns[2:]
     rows = (",".join(cells) for cells in zip(*middle, strict=True))
     hours = {int(hour): row for hour, row in zip(recording.epoch_hours, rows, strict=True)}

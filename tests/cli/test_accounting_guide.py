@@ -117,7 +117,7 @@ def test_the_guide_shows_the_receipt_that_its_tables_make() -> None:
     receipt = make_receipt(example(), now=at("12:00"))
     print_receipt(Console(file=out, width=80, highlight=False), receipt)
     printed = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
-    block = re.search(r"```\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    block = re.search(r"```text\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert block is not None
     assert block[1].strip() == printed.strip()
 

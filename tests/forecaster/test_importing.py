@@ -1,5 +1,6 @@
 """Laws of importing yearly exports."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -53,6 +54,18 @@ def test_a_longer_export_of_the_same_year_adds_its_hours(tmp_path: Path) -> None
     note = import_files([export(tmp_path, 2024, 100)], out)
     assert len(load_folder(out)["IT-NO"].gco2eq_per_kwh) == 100
     assert len({each.sha256 for each in note.files}) == 2
+
+
+def test_a_file_of_other_hands_is_not_written_over(tmp_path: Path) -> None:
+    """A folder may hold hours that were gathered in another way."""
+    theirs = tmp_path / "history" / "IT-NO.csv.gz"
+    theirs.parent.mkdir()
+    rows = "".join(f"IT-NO,2020-01-01T{hour:02}:00:00Z,{300 + hour}\n" for hour in range(9))
+    theirs.write_bytes(gzip.compress(f"zone,datetime_utc,carbon_intensity\n{rows}".encode()))
+    before = contents(theirs.parent)
+    with pytest.raises(HistoryFileError, match="Choose another folder"):
+        import_files([export(tmp_path, 2024, 60)], theirs.parent)
+    assert contents(theirs.parent) == before
 
 
 def test_a_revised_hour_is_taken_only_knowingly(tmp_path: Path) -> None:
