@@ -49,6 +49,7 @@ class Scene:
         for name in TRAINED:
             (folder / name).symlink_to(ROOT / "forecaster" / "weights")
         _write_history(folder / "history")
+        (folder / "live").symlink_to(folder / "history")
         _write_exports(folder)
         shutil.copy(ROOT / "vm_runtime" / "examples" / "digits.py", folder / "train.py")
         self.bucket = (folder / "bucket").as_uri()
