@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from functions.domain.regions import check_job
+from functions.domain.regions import check_job, is_local
 from functions.errors import InvalidInputError
 from vm_runtime.contract.base import SCHEMA_VERSION
 from vm_runtime.contract.codec import DocumentError, decode
@@ -37,6 +37,11 @@ def read_job(file: Path, now: datetime) -> Job:
             f"{error}. Mend the file; README, Configure, lists its keys."
         ) from error
     check_job(job)
+    if any(is_local(region) for region in job.allowed_regions):
+        raise InvalidInputError(
+            f"{file}: expected regions of Google Cloud in allowed_regions, found"
+            f" {', '.join(job.allowed_regions)}. On a machine of your own: smartscheduler local."
+        )
     return job
 
 

@@ -8,7 +8,7 @@ from forecaster.series import Forecast, IntensityDay, IntensityHour
 from functions.domain.accounting.document import Receipt
 from functions.domain.lifecycle.state import JobState
 from functions.domain.plan.document import Plan
-from functions.domain.regions import REGIONS
+from functions.domain.regions import PLACES
 from functions.errors import InvalidInputError
 from functions.handlers.documents import Documents
 from functions.report.documents import JobDocuments
@@ -114,7 +114,7 @@ class JobReader:
         for region in job.allowed_regions:
             day = job.submitted_at.date()
             while day <= last:
-                found = self._day(names.intensity(REGIONS[region].grid_zone, day))
+                found = self._day(names.intensity(PLACES[region].grid_zone, day))
                 if found is not None:
                     yield found
                 day += timedelta(days=1)

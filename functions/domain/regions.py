@@ -1,4 +1,6 @@
-"""The thirteen regions: whose electricity each uses, and which machines it has.
+"""Where a job can run: whose electricity each place uses, and which machines it has.
+
+The thirteen regions of Google Cloud, and a machine of one's own on any of their grids.
 
 Knows nothing of forecasts or plans.
 """
@@ -66,6 +68,27 @@ REGIONS: Mapping[str, Region] = MappingProxyType({region.name: region for region
 GRID_ZONES: tuple[str, ...] = tuple(region.grid_zone for region in _ALL)
 """The grid zone of every region."""
 
+_LOCAL = "local"
+LOCAL_MACHINE = f"{_LOCAL}-machine"
+"""Machine type of a computer that is not Google's: of a family that no region of theirs has."""
+
+
+def _local(grid_zone: str) -> Region:
+    name = f"{_LOCAL}-{grid_zone.replace('-', '').lower()}1"
+    place = f"this machine, {grid_zone}"
+    return Region(name=name, grid_zone=grid_zone, place=place, compute_zones=(f"{name}-a",))
+
+
+LOCAL_REGIONS: Mapping[str, Region] = MappingProxyType(
+    {grid_zone: _local(grid_zone) for grid_zone in GRID_ZONES}
+)
+"""A machine of one's own, by the grid zone whose electricity it uses."""
+
+PLACES: Mapping[str, Region] = MappingProxyType(
+    {**REGIONS, **{region.name: region for region in LOCAL_REGIONS.values()}}
+)
+"""Everything that a job's allowed regions may name, by name."""
+
 EVERYWHERE = frozenset({"e2", "n1", "n2"})
 """Machine families that every compute zone has."""
 
@@ -114,7 +137,7 @@ def region_of(compute_zone: str) -> Region:
     Raises:
         InvalidInputError: it is in none of the thirteen regions.
     """
-    region = REGIONS.get(compute_zone.rpartition("-")[0])
+    region = PLACES.get(compute_zone.rpartition("-")[0])
     if region is None or compute_zone not in region.compute_zones:
         near = (region,) if region else _ALL
         known = [zone for each in near for zone in each.compute_zones]
@@ -134,9 +157,16 @@ def grid_zone_of(compute_zone: str) -> str:
     return region_of(compute_zone).grid_zone
 
 
+def is_local(region: str) -> bool:
+    """Whether the region of this name is a machine of one's own."""
+    return region in PLACES and region not in REGIONS
+
+
 def zones_with_machine(region: Region, machine_type: str) -> tuple[str, ...]:
     """Return the compute zones of `region` that have `machine_type`, the primary one first."""
     family = machine_type.partition("-")[0]
+    if is_local(region.name) or family == _LOCAL:
+        return region.compute_zones if is_local(region.name) and family == _LOCAL else ()
     if family in EVERYWHERE:
         return region.compute_zones
     having = _ONLY_IN.get(family, frozenset())
@@ -150,7 +180,7 @@ def check_job(job: Job) -> None:
         InvalidInputError: all that is wrong, in one message.
     """
     problems = [
-        *(_unknown(name) for name in job.allowed_regions if name not in REGIONS),
+        *(_unknown(name) for name in job.allowed_regions if name not in PLACES),
         *_machine_problems(job),
         *_work_problems(job),
         *_limit_problems(job),
@@ -173,13 +203,13 @@ def _unknown(name: str) -> str:
 
 def _machine_problems(job: Job) -> list[str]:
     family = job.machine_type.partition("-")[0]
-    if family not in FAMILIES:
+    if family not in {*FAMILIES, _LOCAL}:
         message = (
             f"machine_type: found {job.machine_type!r} of the unknown family"
             f" {family!r}{_guess(family, list(FAMILIES))}, expected one of {', '.join(FAMILIES)}"
         )
         return [message]
-    allowed = [REGIONS[name] for name in job.allowed_regions if name in REGIONS]
+    allowed = [PLACES[name] for name in job.allowed_regions if name in PLACES]
     if not allowed or any(zones_with_machine(region, job.machine_type) for region in allowed):
         return []
     having = [r.name for r in _ALL if zones_with_machine(r, job.machine_type)]

@@ -14,7 +14,7 @@ from functions.domain.accounting.regret import Look
 from functions.domain.lifecycle.state import JobState, Phase
 from functions.domain.lifecycle.vm import Vm
 from functions.domain.plan.document import Plan, Policy
-from functions.domain.regions import REGIONS, check_job, grid_zone_of
+from functions.domain.regions import PLACES, check_job, grid_zone_of
 from functions.errors import InvalidInputError, StaleStateError
 from functions.handlers.actual import read_actual
 from functions.handlers.documents import Documents
@@ -102,7 +102,7 @@ def _is_settled(receipt: Receipt, now: datetime) -> bool:
 def _evidence(documents: Documents, job_id: str, now: datetime) -> Evidence:
     job = documents.get(Job, object_names.job(job_id))
     state = documents.get(JobState, object_names.state(job_id))
-    if any(region not in REGIONS for region in job.allowed_regions):
+    if any(region not in PLACES for region in job.allowed_regions):
         check_job(job)  # Edited by hand since it was submitted: says what to mend.
     if not state.phase.is_final or state.closed_at is None:
         raise InvalidInputError(
@@ -111,7 +111,7 @@ def _evidence(documents: Documents, job_id: str, now: datetime) -> Evidence:
         )
     ledger = _entries(documents, LedgerEntry, job_id)
     lifetimes = _entries(documents, VmLifetime, job_id)
-    zones = [REGIONS[region].grid_zone for region in job.allowed_regions]
+    zones = [PLACES[region].grid_zone for region in job.allowed_regions]
     zones += [grid_zone_of(entry.compute_zone) for entry in ledger]
     zones += [grid_zone_of(life.compute_zone) for life in lifetimes]
     last = max(

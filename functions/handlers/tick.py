@@ -1,6 +1,7 @@
 """The use case behind `forecast`: record, forecast, plan every job, settle, aim the alarm."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -44,10 +45,15 @@ class TickResult:
     """Jobs that could not be planned or settled; the log says why."""
 
 
-def tick(ports: Ports, timing: Timing) -> TickResult:
+def tick(ports: Ports, timing: Timing, grid_zones: Sequence[str] = GRID_ZONES) -> TickResult:
     """Forecast from the present hour on, and plan or settle every job.
 
     One job's trouble never keeps another from its plan. Repeating a tick changes nothing.
+
+    Args:
+        ports: the world.
+        timing: how patient the control plane is.
+        grid_zones: whose electricity any job may use; nothing is asked about others.
 
     Raises:
         IntensityUnavailableError: no grid zone has data; the plans in force stay.
@@ -56,7 +62,7 @@ def tick(ports: Ports, timing: Timing) -> TickResult:
     origin = now.replace(minute=0, second=0, microsecond=0)
     documents = Documents(ports.store)
     job_ids = documents.job_ids()
-    forecast = make_forecast(ports, origin, _horizon_h(documents, job_ids, origin))
+    forecast = make_forecast(ports, origin, _horizon_h(documents, job_ids, origin), grid_zones)
     tell_forecast(forecast)
     vms = ports.fleet.list()
     plans: list[Plan] = []
@@ -93,7 +99,9 @@ def _horizon_h(documents: Documents, job_ids: list[str], origin: datetime) -> in
     return min(LONGEST_HORIZON_H, -(-int(longest.total_seconds()) // 3600))
 
 
-def make_forecast(ports: Ports, origin: datetime, horizon_h: int) -> Forecast:
+def make_forecast(
+    ports: Ports, origin: datetime, horizon_h: int, grid_zones: Sequence[str] = GRID_ZONES
+) -> Forecast:
     """Return the stored forecast of this origin if it goes far enough, else make it.
 
     Raises:
@@ -109,7 +117,7 @@ def make_forecast(ports: Ports, origin: datetime, horizon_h: int) -> Forecast:
     except InvalidInputError as error:
         is_readable = False
         _LOG.error("%s A new forecast is used and not stored.", error)
-    histories, missing = record_all(ports, GRID_ZONES, origin)
+    histories, missing = record_all(ports, grid_zones, origin)
     if not histories:
         reasons = "; ".join(f"{each.grid_zone}: {each.reason}" for each in missing)
         raise IntensityUnavailableError(f"no grid zone has data. {reasons}")

@@ -8,7 +8,7 @@ from forecaster.series import Forecast, IntensityHour
 from functions.domain.accounting.document import Receipt
 from functions.domain.lifecycle.state import JobState
 from functions.domain.plan.document import Plan
-from functions.domain.regions import REGIONS
+from functions.domain.regions import PLACES
 from vm_runtime.contract.checkpoint import CheckpointManifest, Latest
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.lease import Lease
@@ -58,7 +58,7 @@ class JobDocuments:
     @property
     def grid_zones(self) -> tuple[str, ...]:
         """Grid zones of the allowed regions, in their order."""
-        return tuple(REGIONS[name].grid_zone for name in self.job.allowed_regions)
+        return tuple(PLACES[name].grid_zone for name in self.job.allowed_regions)
 
     @property
     def is_simulated(self) -> bool:

@@ -7,6 +7,9 @@ from planning_world import ORIGIN, job_of
 
 from functions.domain.regions import (
     GRID_ZONES,
+    LOCAL_MACHINE,
+    LOCAL_REGIONS,
+    PLACES,
     REGIONS,
     check_job,
     grid_zone_of,
@@ -62,6 +65,21 @@ def test_gpu_machines_are_only_where_they_are_known_to_be() -> None:
     assert zones_with_machine(REGIONS["europe-central2"], "g2-standard-8") == ()
     assert zones_with_machine(REGIONS["europe-west9"], "a3-highgpu-8g") == ("europe-west9-c",)
     assert sum(bool(zones_with_machine(r, "g2-standard-4")) for r in REGIONS.values()) == 7
+
+
+def test_ones_own_machine_is_a_place_on_each_grid() -> None:
+    """It has no machine of Google's, Google has not it, and thirteen regions stay thirteen."""
+    assert {zone: region.grid_zone for zone, region in LOCAL_REGIONS.items()} == {
+        zone: zone for zone in GRID_ZONES
+    }
+    for region in LOCAL_REGIONS.values():
+        assert region_of(region.primary) == region == PLACES[region.name]
+        assert zones_with_machine(region, LOCAL_MACHINE) == region.compute_zones
+        assert zones_with_machine(region, "e2-standard-8") == ()
+        check_job(job_of(machine_type=LOCAL_MACHINE, allowed_regions=(region.name,)))
+        with pytest.raises(InvalidInputError, match="in none of the allowed regions"):
+            check_job(job_of(machine_type="e2-standard-8", allowed_regions=(region.name,)))
+    assert all(zones_with_machine(region, LOCAL_MACHINE) == () for region in REGIONS.values())
 
 
 def test_a_good_job_passes() -> None:

@@ -22,7 +22,7 @@ from functions.domain.plan.document import Plan, Policy
 from functions.domain.plan.planner import make_plan
 from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable
 from functions.domain.plan.terms import Dues
-from functions.domain.regions import REGIONS, grid_zone_of, zones_with_machine
+from functions.domain.regions import PLACES, grid_zone_of, zones_with_machine
 from functions.errors import PermanentError, TransientError
 from vm_runtime.contract.job import Job
 
@@ -56,8 +56,8 @@ class Work:
     def regions(self) -> tuple[str, ...]:
         """Allowed regions that have the machine, in the job's order."""
         machine = self.job.machine_type
-        names = (name for name in self.job.allowed_regions if name in REGIONS)
-        return tuple(name for name in names if zones_with_machine(REGIONS[name], machine))
+        names = (name for name in self.job.allowed_regions if name in PLACES)
+        return tuple(name for name in names if zones_with_machine(PLACES[name], machine))
 
     @property
     def until(self) -> datetime:
@@ -143,7 +143,7 @@ def _foreseen(work: Work, actual: Actual, regions: Sequence[str], until: datetim
     begin = floor_hour(work.begin)
     hours = [begin + n * HOUR for n in range(max(ceil((until - begin) / HOUR), 1))]
     zones = []
-    for grid_zone in dict.fromkeys(REGIONS[name].grid_zone for name in regions):
+    for grid_zone in dict.fromkeys(PLACES[name].grid_zone for name in regions):
         known = actual.get(grid_zone, {})
         if not any(hour in known for hour in hours):
             continue
@@ -165,7 +165,7 @@ def _foreseen(work: Work, actual: Actual, regions: Sequence[str], until: datetim
 
 
 def _missing_until(work: Work, actual: Actual, until: datetime) -> tuple[MissingHour, ...]:
-    zones = dict.fromkeys(REGIONS[name].grid_zone for name in work.regions)
+    zones = dict.fromkeys(PLACES[name].grid_zone for name in work.regions)
     begin = floor_hour(work.begin)
     return tuple(
         MissingHour(grid_zone=zone, start=begin + n * HOUR)
@@ -195,7 +195,7 @@ def _at_once(work: Work, region: str, actual: Actual) -> Baseline:
     _, missing = priced(work.begin, finish, region, work.power_w, actual)
     return Baseline(
         policy=Policy.RUN_NOW_HERE,
-        compute_zones=zones_with_machine(REGIONS[region], work.job.machine_type)[:1],
+        compute_zones=zones_with_machine(PLACES[region], work.job.machine_type)[:1],
         finish_at=finish,
         emissions_gco2eq=None if missing or way is None else way.emissions_gco2eq,
         usd=way.usd if way else None,
@@ -224,7 +224,7 @@ def priced(
     start: datetime, end: datetime, region: str, power_w: float, actual: Actual
 ) -> tuple[float, tuple[MissingHour, ...]]:
     """Return what `power_w` emits in a region between two times, g, and the hours not known."""
-    grid_zone = REGIONS[region].grid_zone
+    grid_zone = PLACES[region].grid_zone
     hours, grams, missing = actual.get(grid_zone, {}), 0.0, []
     energy = energy_kwh(power_w, end - start)
     for hour, share in shares_by_hour(start, end):

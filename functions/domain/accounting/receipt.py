@@ -23,7 +23,7 @@ from functions.domain.accounting.revision import is_news, revision_of
 from functions.domain.lifecycle.state import Phase
 from functions.domain.plan.document import Policy
 from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable, usd_per_h
-from functions.domain.regions import REGIONS, grid_zone_of, region_of
+from functions.domain.regions import PLACES, grid_zone_of, region_of
 from vm_runtime.contract.checkpoint import CheckpointManifest
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.ledger import LedgerEntry, VmLifetime
@@ -229,7 +229,7 @@ def _intervals(used: Usage, rows: Sequence[ReceiptRow]) -> list[ReceiptInterval]
 
 
 def _zones(found: Evidence, rows: Sequence[ReceiptRow]) -> list[ZoneBasis]:
-    allowed = (REGIONS[name].grid_zone for name in found.job.allowed_regions if name in REGIONS)
+    allowed = (PLACES[name].grid_zone for name in found.job.allowed_regions if name in PLACES)
     begin = floor_hour(found.job.submitted_at)
     zones = []
     for zone in dict.fromkeys([*allowed, *(row.grid_zone for row in rows)]):

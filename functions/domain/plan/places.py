@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from forecaster.series import Forecast, LeftOut, ZoneForecast
 from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable
 from functions.domain.plan.prices import usd_per_h as prices_of
-from functions.domain.regions import REGIONS, Region, check_job, zones_with_machine
+from functions.domain.regions import PLACES, Region, check_job, zones_with_machine
 from functions.errors import IntensityUnavailableError, InvalidInputError, StockOutError
 from vm_runtime.contract.job import Job
 
@@ -54,12 +54,12 @@ def find_places(
         IntensityUnavailableError: no place is left, for lack of data at least in one.
         StockOutError: no place is left, all that could be used are blocked.
     """
-    if any(name not in REGIONS for name in job.allowed_regions):
+    if any(name not in PLACES for name in job.allowed_regions):
         check_job(job)
     usd = prices_of(prices, job.machine_type)
     found = [
         _judge(
-            REGIONS[name],
+            PLACES[name],
             job,
             forecast,
             blocked=blocked,
