@@ -4,7 +4,7 @@ import os
 from functools import cache
 
 from functions.adapters.tcn import TcnForecaster
-from functions.ports import IntensitySource, Ports
+from functions.ports import CallerCheck, IntensitySource, Ports
 from functions.settings import Deployment, Settings, read_deployment
 from vm_runtime.contract.clock import SystemClock
 from vm_runtime.storage import open_store
@@ -35,6 +35,25 @@ def ports() -> Ports:
     return connect(settings, os.environ, forecaster=TcnForecaster())
 
 
+@cache
+def caller_check() -> CallerCheck:
+    """Return who may call this process's function.
+
+    Raises:
+        InvalidInputError: a setting is missing or malformed.
+    """
+    settings = deployment().settings
+    if settings.cloud == "google":
+        from functions.adapters.google_identity import GoogleCallerCheck  # noqa: PLC0415 - here only
+
+        return GoogleCallerCheck(
+            caller=settings.caller, service=settings.service, certs_url=settings.certs_url
+        )
+    from functions.local.caller import LocalCallerCheck  # noqa: PLC0415 - not needed on Google Cloud
+
+    return LocalCallerCheck(settings.local_key)
+
+
 def _google(settings: Settings) -> Ports:
     """Return the ports on Google Cloud; no client is loaded or built before it is used."""
     from functions.adapters.cloud_scheduler import CloudSchedulerAlarm  # noqa: PLC0415 - here only
@@ -44,7 +63,11 @@ def _google(settings: Settings) -> Ports:
     clock = SystemClock()
     return Ports(
         store=open_store(settings.bucket),
-        fleet=ComputeEngineFleet(project=settings.project, instance_templates=settings.templates),
+        fleet=ComputeEngineFleet(
+            project=settings.project,
+            instance_templates=settings.templates,
+            endpoint=settings.compute_url,
+        ),
         publisher=PubSubPublisher(project=settings.project, topic=settings.topic),
         alarm=CloudSchedulerAlarm(
             boundary_job=settings.boundary_job, forecast_job=settings.forecast_job, clock=clock

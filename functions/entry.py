@@ -1,6 +1,8 @@
-"""From HTTP and CloudEvents to use cases: what is acknowledged, what has to come again.
+"""From HTTP and CloudEvents to use cases: who is let in, what is acknowledged, what comes again.
 
-An exception means 500, and Pub/Sub delivers again; returning means that it is done with.
+An exception means 500, and Pub/Sub delivers again; returning means that it is done with. What is
+no message of ours is refused with 400: after its tries it is a dead letter, where a person finds
+it, and a newer revision of a function may understand it meanwhile.
 """
 
 import base64
@@ -10,23 +12,32 @@ from dataclasses import asdict
 from typing import Any
 
 from cloudevents.http import CloudEvent
-from flask import Request, jsonify
+from flask import Request, abort, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from functions import bootstrap, logs
 from functions.domain.lifecycle.actions import Owner
-from functions.errors import InvalidInputError, PermanentError, TransientError
+from functions.errors import (
+    CallerRefusedError,
+    InvalidInputError,
+    PermanentError,
+    TransientError,
+)
 from functions.handlers.reconcile import reconcile
 from functions.handlers.tick import tick
-from functions.wire import decode_wake_up
+from functions.wire import LARGEST_BYTES, decode_wake_up
 
 _LOG = logging.getLogger(__name__)
+
+_LARGEST_ENCODED = LARGEST_BYTES * 4 // 3 + 4
+"""Characters of the largest message in base64."""
 
 
 def run_tick(request: Request) -> ResponseReturnValue:
     """Run one tick; the answer says what it did, so that Cloud Scheduler's log does."""
     logs.set_up()
-    schedule_time = request.headers.get("X-CloudScheduler-ScheduleTime", "")
+    _admit_caller()
+    schedule_time = request.headers.get("X-CloudScheduler-ScheduleTime", "")[:40]
     deployment = bootstrap.deployment()
     try:
         result = tick(bootstrap.ports(), deployment.timing)
@@ -50,12 +61,30 @@ def run_step(owner: Owner, event: CloudEvent) -> None:
         TransientError: the event has to come again.
     """
     logs.set_up()
+    _admit_caller()
+    extra = {"event_id": str(event["id"])[:80], "owner": owner}
     try:
         message = decode_wake_up(_data(event))
+    except InvalidInputError as error:
+        _LOG.error("refused, and a dead letter after its tries: %s", error, extra=extra)
+        abort(400, "no message of ours")
+    try:
         reconcile(bootstrap.ports(), bootstrap.deployment().timing, owner, message)
     except PermanentError as error:
         # Acknowledged: it would fail again the same way, for ever.
-        _LOG.error("%s", error, extra={"event_id": str(event["id"]), "owner": owner})
+        _LOG.error("%s", error, extra=extra)
+
+
+def _admit_caller() -> None:
+    """Answer anybody else with 401, and with 503 if it cannot be told who it is."""
+    try:
+        bootstrap.caller_check().admit(request.headers.get("Authorization", ""))
+    except CallerRefusedError as error:
+        _LOG.error("caller refused: %s", error, extra={"event": "caller_refused"})
+        abort(401, "not the caller of this function")
+    except TransientError as error:
+        _LOG.warning("%s", error)
+        abort(503, "it cannot be told now who calls")
 
 
 def _data(event: CloudEvent) -> bytes:
@@ -66,6 +95,11 @@ def _data(event: CloudEvent) -> bytes:
         raise InvalidInputError(
             f"event {event['id']}: expected message.data in base64, found none."
             " Publish a WakeUp as JSON."
+        )
+    if len(encoded) > _LARGEST_ENCODED:
+        raise InvalidInputError(
+            f"event {event['id']}: expected at most {LARGEST_BYTES} bytes of data, found more"
+            f" ({len(encoded)} in base64). Find out who publishes that."
         )
     try:
         return base64.b64decode(encoded, validate=True)

@@ -4,6 +4,7 @@
     ├── PermanentError            trying again does not help: acknowledge, log, tell a person
     │   ├── InvalidInputError     a job, message, file or setting that a person must mend
     │   ├── PermissionDeniedError a right is missing
+    │   ├── CallerRefusedError    a request is not from whom it should be
     │   └── QuotaExceededError    the project's quota of a region is used up
     └── TransientError            trying again may help: raise, so that the message comes again
         ├── StockOutError         no capacity in a compute zone now
@@ -29,6 +30,10 @@ class InvalidInputError(PermanentError):
 
 class PermissionDeniedError(PermanentError):
     """A right is missing; the message names it."""
+
+
+class CallerRefusedError(PermanentError):
+    """A request to a function is not from its caller; nothing of it was looked at."""
 
 
 class QuotaExceededError(PermanentError):

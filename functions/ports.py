@@ -102,6 +102,19 @@ class Forecaster(Protocol):
         ...
 
 
+class CallerCheck(Protocol):
+    """Who may call a function; asked before anything of a request is believed."""
+
+    def admit(self, authorization: str) -> None:
+        """Return if the HTTP header `Authorization` is the caller's.
+
+        Raises:
+            CallerRefusedError: it is not.
+            UnavailableError: it cannot be told now.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """All that handlers may touch; built in `bootstrap` only."""

@@ -18,9 +18,13 @@ PREFIX = "SMARTSCHEDULER_"
 _SCHEDULER_JOB = r"^(projects/[^/]+/locations/[^/]+/jobs/[^/]+)?$"
 
 _TEMPLATE = "[a-z][-a-z0-9]*=[^,=? ]+"
+_CALLED = ("caller", "service")
+"""What a function needs to know its caller; a person's command line is not called."""
 _NEEDED_ON_GOOGLE = ("project", "location", "instance_templates", "boundary_job", "forecast_job")
 _KEY = "electricity_maps_key"
 """The one secret: the other functions have no right to it and no use for it."""
+GOOGLE_CERTS_URL = "https://www.googleapis.com/oauth2/v1/certs"
+"""Where Google publishes the keys of its ID tokens."""
 _URL = r"^(https://|http://127\.0\.0\.1:)[^@\s?#]+$"
 
 
@@ -45,6 +49,14 @@ class Settings:
     """Cloud Scheduler job that wakes all functions; needed if `cloud` is `google`."""
     forecast_job: str = Field(default="", pattern=_SCHEDULER_JOB)
     """Cloud Scheduler job that triggers `forecast`; needed if `cloud` is `google`."""
+    caller: str = Field(default="", pattern=r"^([^@\s]+@[^@\s]+)?$")
+    """E-mail of the service account that may call the functions; a deployed one needs it."""
+    service: str = Field(default="", pattern=r"^([a-z][-a-z0-9]*)?$")
+    """The function's own name, for which a caller's token must be; a deployed one needs it."""
+    certs_url: str = Field(default=GOOGLE_CERTS_URL, pattern=_URL)
+    """Where the public keys of the callers' tokens are."""
+    compute_url: str = Field(default="https://compute.googleapis.com", pattern=_URL)
+    """Address of Compute Engine's API; another one for Private Service Connect."""
     intensity_source: Literal["electricity_maps", "generation_mix"] = "electricity_maps"
     """Who says how clean the electricity is: `electricity_maps` (all grid zones, flow-traced,
     needs a key) or `generation_mix` (nine grid zones, production-based, needs none)."""
@@ -62,6 +74,8 @@ class Settings:
     """Embedded cloud: folder with recorded intensity; empty: simulated."""
     seed: int = 0
     """Embedded cloud: seed of the simulated intensity."""
+    local_key: SecretStr = SecretStr("")
+    """Embedded cloud: what each call must show. Never shown; made anew at each start."""
 
     @property
     def templates(self) -> dict[str, str]:
@@ -88,14 +102,14 @@ def read_deployment(environment: Mapping[str, str]) -> Deployment:
     timing = _read(Timing, environment)
     if settings.cloud == "google":
         # Cloud Run functions name the entry point so; unset, it is a person who tries.
-        is_forecast = environment.get("FUNCTION_TARGET", "forecast") == "forecast"
-        _check_google(settings, is_forecast=is_forecast)
+        target = environment.get("FUNCTION_TARGET", "")
+        _check_google(settings, target=target)
     return Deployment(settings=settings, timing=timing)
 
 
-def _check_google(settings: Settings, *, is_forecast: bool) -> None:
-    needs_key = is_forecast and settings.intensity_source == "electricity_maps"
-    needed = (*_NEEDED_ON_GOOGLE, *((_KEY,) if needs_key else ()))
+def _check_google(settings: Settings, *, target: str) -> None:
+    needs_key = target in {"", "forecast"} and settings.intensity_source == "electricity_maps"
+    needed = (*_NEEDED_ON_GOOGLE, *(_CALLED if target else ()), *((_KEY,) if needs_key else ()))
     missing = [PREFIX + name.upper() for name in needed if not getattr(settings, name)]
     if missing:
         raise InvalidInputError(

@@ -1,5 +1,6 @@
 """Messages on the topic `interval-plan`, to and from JSON. Documents: `contract.codec`."""
 
+import dataclasses
 from enum import StrEnum
 from typing import Literal
 
@@ -7,6 +8,9 @@ from functions.domain.plan.document import Plan
 from functions.errors import InvalidInputError
 from vm_runtime.contract.base import Count, JobId, Utc, document
 from vm_runtime.contract.codec import DocumentError, decode, encode
+
+LARGEST_BYTES = 2**20
+"""Of a message; a plan of two weeks of slots has a tenth of it."""
 
 
 class WakeUpKind(StrEnum):
@@ -41,16 +45,24 @@ class WakeUp:
 
 
 def encode_wake_up(message: WakeUp) -> bytes:
-    """Return the message's data."""
-    return encode(message)
+    """Return the message's data; a plan that is too large for it stays in the bucket alone."""
+    data = encode(message)
+    if len(data) <= LARGEST_BYTES:
+        return data
+    return encode(dataclasses.replace(message, plan=None))
 
 
 def decode_wake_up(data: bytes) -> WakeUp:
     """Return the message in `data`.
 
     Raises:
-        InvalidInputError: it is empty or malformed; sending it again would not help.
+        InvalidInputError: it is empty, too large or malformed; sending it again would not help.
     """
+    if len(data) > LARGEST_BYTES:
+        raise InvalidInputError(
+            f"message: expected at most {LARGEST_BYTES} bytes, found {len(data)}. Find out who"
+            " publishes that."
+        )
     if not data:
         raise InvalidInputError("message: expected a WakeUp as JSON, found no data. Publish one.")
     try:

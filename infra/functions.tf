@@ -15,6 +15,15 @@ locals {
     SMARTSCHEDULER_TOPIC                           = google_pubsub_topic.interval_plan.name
   }
 
+  # Who may call: the functions look at the token themselves, too (docs/security.md). The name
+  # stands for the address, which no function can be told before it exists.
+  _caller = {
+    for name in local._functions : name => {
+      SMARTSCHEDULER_CALLER  = google_service_account.caller.email
+      SMARTSCHEDULER_SERVICE = "${var.prefix}-${replace(name, "_", "-")}"
+    }
+  }
+
   # uv finds the CPU build of torch, whose hash requirements.txt names; pip would take gigabytes.
   _build = {
     GOOGLE_PYTHON_PACKAGE_MANAGER = "uv"
@@ -48,7 +57,7 @@ resource "google_cloudfunctions2_function" "forecast" {
     all_traffic_on_latest_revision   = true
     available_cpu                    = "2"
     available_memory                 = "2Gi"
-    environment_variables            = local._environment
+    environment_variables            = merge(local._environment, local._caller["forecast"])
     ingress_settings                 = "ALLOW_INTERNAL_ONLY"
     max_instance_count               = 1
     max_instance_request_concurrency = 1
@@ -97,7 +106,7 @@ resource "google_cloudfunctions2_function" "actuator" {
     all_traffic_on_latest_revision   = true
     available_cpu                    = "1"
     available_memory                 = "512Mi"
-    environment_variables            = local._environment
+    environment_variables            = merge(local._environment, local._caller[each.key])
     ingress_settings                 = "ALLOW_INTERNAL_ONLY"
     max_instance_count               = 3
     max_instance_request_concurrency = 1

@@ -1,6 +1,9 @@
 """The port `Alarm` on the embedded cloud."""
 
 from datetime import datetime
+from functools import partial
+
+from pydantic import SecretStr
 
 from functions.local.calls import call
 
@@ -8,14 +11,15 @@ from functions.local.calls import call
 class LocalAlarm:
     """The jobs of the embedded scheduler."""
 
-    def __init__(self, url: str) -> None:
-        """Take the embedded cloud's address."""
+    def __init__(self, url: str, key: SecretStr) -> None:
+        """Take the embedded cloud's address and key."""
         self._url = url
+        self._call = partial(call, key=key)
 
     def aim_boundary(self, at: datetime) -> None:
         """Make the boundary job wake all functions at `at` (rounded up to the minute)."""
-        call("POST", f"{self._url}/jobs/boundary", data=at.isoformat().encode())
+        self._call("POST", f"{self._url}/jobs/boundary", data=at.isoformat().encode())
 
     def tick_now(self) -> None:
         """Trigger `forecast` now instead of at the full hour."""
-        call("POST", f"{self._url}/jobs/forecast")
+        self._call("POST", f"{self._url}/jobs/forecast")

@@ -12,6 +12,7 @@ import requests
 
 from functions.local.backlog import Backlog, Delivery
 from functions.local.bus_journal import BusJournal, DeadLetter, Message
+from functions.local.caller import authorization
 from functions.local.events import EventKind
 from functions.local.world import World
 from functions.wire import WakeUpKind, decode_wake_up
@@ -68,6 +69,7 @@ class Bus:
         self._clock = world.clock
         self._log = world.log
         self._faults = world.faults
+        self._shown = authorization(world.key)
         self._retry = retry
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -184,7 +186,7 @@ class Bus:
                 answer = session.post(
                     f"{self._url}/{name}",
                     data=body,
-                    headers=headers,
+                    headers=headers | self._shown,
                     timeout=self._retry.timeout_s,
                 )
         except requests.RequestException as error:

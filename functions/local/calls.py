@@ -1,13 +1,16 @@
 """HTTP calls to the embedded cloud, with its refusals as the control plane's errors."""
 
 import requests
+from pydantic import SecretStr
 
 from functions.errors import (
+    CallerRefusedError,
     InvalidInputError,
     PermissionDeniedError,
     QuotaExceededError,
     UnavailableError,
 )
+from functions.local.caller import authorization
 
 _TIMEOUT_S = 10.0
 _SERVER_ERROR = 500
@@ -23,9 +26,14 @@ class AlreadyExistsError(InvalidInputError):
 
 
 def call(
-    method: str, url: str, *, data: bytes = b"", params: dict[str, str] | None = None
+    method: str,
+    url: str,
+    *,
+    key: SecretStr,
+    data: bytes = b"",
+    params: dict[str, str] | None = None,
 ) -> bytes:
-    """Call the embedded cloud and return the body of its answer.
+    """Call the embedded cloud, showing its key, and return the body of its answer.
 
     Raises:
         UnavailableError: no answer, or one that says to try again.
@@ -35,6 +43,7 @@ def call(
     try:
         with requests.Session() as session:
             session.trust_env = False  # a proxy cannot reach this machine's loopback
+            session.headers.update(authorization(key))
             answer = session.request(method, url, data=data, params=params, timeout=_TIMEOUT_S)
     except requests.RequestException as error:
         raise UnavailableError(
@@ -57,8 +66,6 @@ def _error(answer: requests.Response) -> Exception:
             return QuotaExceededError(f"{message}. Raise the quota, or allow other regions.")
         case 403, _:
             return PermissionDeniedError(f"{message}. Grant the right.")
-        case 404, _:
-            return NotFoundError(message)
-        case 409, _:
-            return AlreadyExistsError(message)
-    return InvalidInputError(f"{message}. Mend the call.")
+    kinds = {401: CallerRefusedError, 404: NotFoundError, 409: AlreadyExistsError}
+    kind = kinds.get(answer.status_code, InvalidInputError)
+    return kind(f"{message}. Mend the call.")

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import SecretStr
+
 from functions.domain.lifecycle.timing import Timing
 from functions.local.bus import Bus
 from functions.local.bus_journal import BusJournal
@@ -176,6 +178,11 @@ class EmbeddedCloud:
         return self._running.front.url
 
     @property
+    def key(self) -> SecretStr:
+        """What each call of the API, and of a function, must show."""
+        return self._running.key
+
+    @property
     def functions_url(self) -> str:
         """Each function is at `functions_url/NAME`."""
         return self._running.host.url
@@ -261,7 +268,8 @@ class EmbeddedCloud:
             heartbeat_s=options.heartbeat_s,
         )
         scheduler.aim_boundary(saved.boundary)
-        server = HttpServer(front(bus=bus, compute=compute, scheduler=scheduler), name="front")
+        api = front(bus=bus, compute=compute, scheduler=scheduler, key=world.key)
+        server = HttpServer(api, name="front")
         self._parts = _Parts(
             clock=clock,
             log=log,
@@ -271,16 +279,18 @@ class EmbeddedCloud:
             front=server,
             host=host,
             pool=pool,
-            environment=self._environment(server.url, clock),
+            environment=self._environment(server.url, clock, world.key),
+            key=world.key,
         )
         self._start_all(self._parts)
 
-    def _environment(self, front_url: str, clock: ScaledClock) -> dict[str, str]:
+    def _environment(self, front_url: str, clock: ScaledClock, key: SecretStr) -> dict[str, str]:
         options = self.options
         values: dict[str, object] = {
             "BUCKET": self.store.url,
             "CLOUD": front_url,
             "HISTORY": str(self.folder / _HISTORY) if options.history else "",
+            "LOCAL_KEY": key.get_secret_value(),
             "SEED": options.seed,
         }
         timing = dataclasses.asdict(options.timing)
@@ -334,3 +344,4 @@ class _Parts:
     host: FunctionsHost
     pool: StandbyPool
     environment: dict[str, str]
+    key: SecretStr

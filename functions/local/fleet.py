@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
+
+from pydantic import SecretStr
 
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec
 from functions.errors import QuotaExceededError
@@ -13,13 +16,14 @@ from functions.local.front import OPERATION, REQUEST_ID, SPEC, VMS
 class LocalFleet:
     """VMs that are processes of this machine."""
 
-    def __init__(self, url: str) -> None:
-        """Take the embedded cloud's address."""
+    def __init__(self, url: str, key: SecretStr) -> None:
+        """Take the embedded cloud's address and key."""
         self._url = url
+        self._call = partial(call, key=key)
 
     def list(self) -> Sequence[Vm]:
         """Return all managed VMs in all zones, in one call."""
-        return VMS.validate_json(call("GET", f"{self._url}/vms"))
+        return VMS.validate_json(self._call("GET", f"{self._url}/vms"))
 
     def insert(self, spec: VmSpec, *, request_id: str) -> Operation:
         """Start to create a VM; if the name exists, return a done operation.
@@ -28,7 +32,9 @@ class LocalFleet:
         """
         data = SPEC.dump_json(spec)
         try:
-            answer = call("POST", f"{self._url}/vms", data=data, params={REQUEST_ID: request_id})
+            answer = self._call(
+                "POST", f"{self._url}/vms", data=data, params={REQUEST_ID: request_id}
+            )
         except AlreadyExistsError as error:
             return Operation(
                 name=spec.name, compute_zone=spec.compute_zone, done=True, message=str(error)
@@ -46,7 +52,7 @@ class LocalFleet:
     def operation(self, name: str, compute_zone: str) -> Operation:
         """Look at an operation; an unknown one is done without failure."""
         try:
-            answer = call("GET", f"{self._url}/zones/{compute_zone}/operations/{name}")
+            answer = self._call("GET", f"{self._url}/zones/{compute_zone}/operations/{name}")
         except NotFoundError as error:
             return Operation(name=name, compute_zone=compute_zone, done=True, message=str(error))
         return OPERATION.validate_json(answer)
@@ -66,4 +72,4 @@ class LocalFleet:
     def _change(self, method: str, vm: Vm, what: str, data: bytes, request_id: str) -> None:
         url = f"{self._url}/zones/{vm.compute_zone}/vms/{vm.name}{what}"
         with suppress(NotFoundError):
-            call(method, url, data=data, params={REQUEST_ID: request_id})
+            self._call(method, url, data=data, params={REQUEST_ID: request_id})

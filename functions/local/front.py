@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, jsonify, request
-from pydantic import TypeAdapter
+from pydantic import SecretStr, TypeAdapter
 
 from functions.domain.lifecycle.vm import Operation, Vm, VmSpec
-from functions.errors import InvalidInputError
+from functions.errors import CallerRefusedError, InvalidInputError
 from functions.local.bus import Bus
+from functions.local.caller import LocalCallerCheck
 from functions.local.compute import Compute, RefusedError
 from functions.local.scheduler import Scheduler
 from functions.local.vm_states import OperationRecord
@@ -24,10 +25,16 @@ REQUEST_ID = "request_id"
 """Query parameter of every mutating call."""
 
 
-def front(*, bus: Bus, compute: Compute, scheduler: Scheduler) -> Flask:
-    """Return the application."""
+def front(*, bus: Bus, compute: Compute, scheduler: Scheduler, key: SecretStr) -> Flask:
+    """Return the application, which answers only to who shows `key`."""
     app = Flask("functions.local.front")
     _add_errors(app)
+    check = LocalCallerCheck(key)
+
+    @app.before_request
+    def admit() -> None:
+        check.admit(request.headers.get("Authorization", ""))
+
     _add_compute(app, compute)
 
     @app.post("/topics/interval-plan")
@@ -51,6 +58,10 @@ def _add_errors(app: Flask) -> None:
     @app.errorhandler(RefusedError)
     def refused(error: RefusedError) -> "ResponseReturnValue":
         return jsonify({"reason": error.reason, "message": str(error)}), error.status
+
+    @app.errorhandler(CallerRefusedError)
+    def stranger(error: CallerRefusedError) -> "ResponseReturnValue":
+        return jsonify({"reason": "unauthorized", "message": str(error)}), 401
 
     @app.errorhandler(InvalidInputError)
     @app.errorhandler(ValueError)

@@ -33,9 +33,9 @@ def connect(settings: Settings, environment: Mapping[str, str], *, forecaster: F
         raise InvalidInputError(str(error)) from error
     return Ports(
         store=FileBlobStore(Path(unquote(bucket.path))),
-        fleet=LocalFleet(settings.cloud),
-        publisher=LocalPublisher(settings.cloud),
-        alarm=LocalAlarm(settings.cloud),
+        fleet=LocalFleet(settings.cloud, settings.local_key),
+        publisher=LocalPublisher(settings.cloud, settings.local_key),
+        alarm=LocalAlarm(settings.cloud, settings.local_key),
         intensity=LocalIntensity(history=settings.history, seed=settings.seed),
         forecaster=forecaster,
         clock=clock,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import requests
 
+from functions.local.caller import authorization
 from functions.local.events import EventKind
 from functions.local.world import World
 from functions.wire import WakeUp, WakeUpKind, encode_wake_up
@@ -86,6 +87,7 @@ class Scheduler:
         self._clock = clock = world.clock
         self._log = world.log
         self._faults = world.faults
+        self._shown = authorization(world.key)
         self._publish = publish
         self._url = functions_url
         self._forecast_every_s = forecast_every_s
@@ -159,7 +161,7 @@ class Scheduler:
             self._publish(encode_wake_up(WakeUp(kind=kind, sent_at=self._clock.now())))
 
     def _tick_forecast(self, at: datetime) -> None:
-        headers = {
+        headers = self._shown | {
             "User-Agent": "Google-Cloud-Scheduler",
             "X-CloudScheduler": "true",
             "X-CloudScheduler-JobName": "forecast",

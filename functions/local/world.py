@@ -1,6 +1,9 @@
 """What all parts of the embedded cloud share."""
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
 
 from functions.local.events import EventLog
 from functions.local.faults import FaultBox
@@ -17,3 +20,5 @@ class World:
     """The journal."""
     faults: FaultBox
     """What goes wrong."""
+    key: SecretStr = field(default_factory=lambda: SecretStr(secrets.token_urlsafe(32)))
+    """What each call of this start must show."""

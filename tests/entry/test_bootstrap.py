@@ -30,6 +30,11 @@ GOOGLE = {
     "FORECAST_JOB": f"{JOBS}/smartscheduler-forecast",
     "ELECTRICITY_MAPS_KEY": KEY,
 }
+CALLED = {
+    "CALLER": "smartscheduler-caller@green.iam.gserviceaccount.com",
+    "SERVICE": "smartscheduler-stop-vm",
+}
+"""What a function needs besides, since it is called."""
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -98,9 +103,18 @@ def test_each_is_needed(name: str) -> None:
 @pytest.mark.parametrize("target", ["stop_vm", "move_vm", "start_vm"])
 def test_only_forecast_needs_the_key(target: str) -> None:
     """The others ask nobody for intensity, and so have no right to the secret."""
-    variables = environment(ELECTRICITY_MAPS_KEY="") | {"FUNCTION_TARGET": target}
+    variables = environment(ELECTRICITY_MAPS_KEY="", **CALLED) | {"FUNCTION_TARGET": target}
     assert read_deployment(variables).settings.project == "green"
     with pytest.raises(InvalidInputError, match="ELECTRICITY_MAPS_KEY"):
+        read_deployment(variables | {"FUNCTION_TARGET": "forecast"})
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_a_deployed_function_needs_to_know_its_caller(name: str) -> None:
+    """A person's command line does not: nobody calls it."""
+    variables = environment(**(CALLED | {name: ""}))
+    assert read_deployment(variables).settings.project == "green"
+    with pytest.raises(InvalidInputError, match=PREFIX + name):
         read_deployment(variables | {"FUNCTION_TARGET": "forecast"})
 
 

@@ -14,16 +14,19 @@ import pytest
 from control_plane import World
 from flask.testing import FlaskClient
 from functions_framework import create_app
+from pydantic import SecretStr
 from simulated_clock import START
 
 import functions.main
 from functions import bootstrap
 from functions.domain.lifecycle.timing import Timing
 from functions.errors import UnavailableError
+from functions.local.caller import LocalCallerCheck, authorization
 from functions.settings import Deployment, Settings
 from functions.wire import WakeUp, WakeUpKind, encode_wake_up
 from vm_runtime.contract.job import Job
 
+KEY = SecretStr("k3y")
 SOURCE = Path(functions.main.__file__)
 PROJECT = "//pubsub.googleapis.com/projects/local/topics/interval-plan"
 
@@ -55,6 +58,7 @@ def framework(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(bootstrap, "ports", lambda: world.ports)
     deployment = Deployment(settings=Settings(bucket="file:///tmp/x"), timing=Timing())
     monkeypatch.setattr(bootstrap, "deployment", lambda: deployment)
+    monkeypatch.setattr(bootstrap, "caller_check", lambda: LocalCallerCheck(KEY))
     logger = logging.getLogger("functions")
     before = logger.handlers[:], logger.propagate, logger.level
     yield
@@ -65,7 +69,9 @@ def client(name: str) -> FlaskClient:
     """Return a client of one function, loaded as in production."""
     kind = "http" if name == "forecast" else "cloudevent"
     app: Any = create_app(target=name, source=str(SOURCE), signature_type=kind)
-    return app.test_client()
+    made: FlaskClient = app.test_client()
+    made.environ_base["HTTP_AUTHORIZATION"] = authorization(KEY)["Authorization"]
+    return made
 
 
 def post(name: str, message: object) -> int:
@@ -113,11 +119,11 @@ def test_tick_then_start(world: World) -> None:
         None,
     ],
 )
-def test_a_bad_message_is_acknowledged_with_one_clear_line(
+def test_a_bad_message_is_refused_with_one_clear_line(
     name: str, message: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Redelivery would not help: 200, and the log says what was expected."""
-    assert post(name, message) == 200
+    """400: it ends among the dead letters, where a person finds it; the log says what it lacks."""
+    assert post(name, message) == 400
     lines = [line for line in capsys.readouterr().out.splitlines() if '"ERROR"' in line]
     assert len(lines) == 1
     assert "found" in lines[0]

@@ -36,6 +36,9 @@ def test_environment_is_what_settings_read() -> None:
     job_name = "projects/p/locations/l/jobs/j"
     environment = {PREFIX + name: "60" for name in names} | {
         f"{PREFIX}BUCKET": "gs://bucket",
+        f"{PREFIX}CALLER": "caller@p.iam.gserviceaccount.com",
+        f"{PREFIX}SERVICE": "smartscheduler-stop-vm",
+        "FUNCTION_TARGET": "stop_vm",
         f"{PREFIX}BOUNDARY_JOB": job_name,
         f"{PREFIX}FORECAST_JOB": job_name,
         f"{PREFIX}INSTANCE_TEMPLATES": "default=projects/p/global/instanceTemplates/t",

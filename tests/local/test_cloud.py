@@ -49,7 +49,7 @@ def test_all_functions_are_reached(make_cloud: MakeCloud) -> None:
     heard: list[Event] = []
     with cloud:
         cloud.subscribe(heard.append)
-        LocalPublisher(cloud.url).publish(wake_up(cloud))
+        LocalPublisher(cloud.url, cloud.key).publish(wake_up(cloud))
         until(lambda: cloud.bus.undelivered == 0 and calls(cloud.folder, "forecast"))
         for name in ("stop_vm", "move_vm", "start_vm"):
             (call,) = calls(cloud.folder, name)
@@ -82,10 +82,11 @@ def test_resume_goes_on(make_cloud: MakeCloud) -> None:
     cloud = make_cloud(retry={"attempts": 50, "first_s": 0.05})
     cloud.start()
     (cloud.folder / "bucket" / "fail-move_vm").touch()
-    LocalFleet(cloud.url).insert(spec(), request_id="insert")
-    until(lambda: [vm.status for vm in LocalFleet(cloud.url).list()] == [VmStatus.RUNNING])
+    fleet = LocalFleet(cloud.url, cloud.key)
+    fleet.insert(spec(), request_id="insert")
+    until(lambda: [vm.status for vm in fleet.list()] == [VmStatus.RUNNING])
     pid = cloud.compute.pid(NAME)
-    LocalPublisher(cloud.url).publish(wake_up(cloud))
+    LocalPublisher(cloud.url, cloud.key).publish(wake_up(cloud))
     until(lambda: cloud.bus.undelivered == 1)
     boundary = cloud.clock.now() + timedelta(days=1)
     cloud.scheduler.aim_boundary(boundary)
@@ -99,7 +100,7 @@ def test_resume_goes_on(make_cloud: MakeCloud) -> None:
     with EmbeddedCloud.resume(cloud.folder) as again:
         assert again.options.timing == cloud.options.timing
         assert 0 <= again.clock.simulated_anchor_s - stopped_at.timestamp() < 120
-        (vm,) = LocalFleet(again.url).list()
+        (vm,) = LocalFleet(again.url, again.key).list()
         assert vm.status is VmStatus.TERMINATED
         assert vm.terminated_at is not None
         anchor_s = again.clock.simulated_anchor_s
@@ -109,7 +110,7 @@ def test_resume_goes_on(make_cloud: MakeCloud) -> None:
         until(lambda: again.bus.undelivered == 0)
         assert len(calls(again.folder, "start_vm")) == delivered
         # Repeated after the restart, an insert still finds its first operation.
-        assert LocalFleet(again.url).insert(spec(), request_id="insert").done
+        assert LocalFleet(again.url, again.key).insert(spec(), request_id="insert").done
 
 
 def test_killed_functions_come_back(make_cloud: MakeCloud) -> None:
@@ -118,7 +119,7 @@ def test_killed_functions_come_back(make_cloud: MakeCloud) -> None:
         until(lambda: calls(cloud.folder, "forecast"))
         (before,) = calls(cloud.folder, "forecast")
         cloud.kill_functions()
-        LocalPublisher(cloud.url).publish(wake_up(cloud))
+        LocalPublisher(cloud.url, cloud.key).publish(wake_up(cloud))
         until(lambda: cloud.bus.undelivered == 0)
         (call,) = calls(cloud.folder, "start_vm")
         assert call["pid"] != before["pid"]
@@ -129,7 +130,7 @@ def test_faults_may_change_while_it_runs(make_cloud: MakeCloud) -> None:
     """Faults put in force later count from then on."""
     with make_cloud() as cloud:
         cloud.faults = Faults(drop=1.0)
-        LocalPublisher(cloud.url).publish(wake_up(cloud))
+        LocalPublisher(cloud.url, cloud.key).publish(wake_up(cloud))
         assert cloud.bus.undelivered == 0
         assert len([event for event in cloud.events() if event.kind is EventKind.FAULT]) == 3
 
@@ -193,4 +194,9 @@ def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
     parent.stdout.close()
     until(lambda: not any(map(is_alive, pids)))
     with EmbeddedCloud.resume(folder, standbys=0) as again:
-        until(lambda: [vm.status for vm in LocalFleet(again.url).list()] == [VmStatus.TERMINATED])
+        until(
+            lambda: (
+                [vm.status for vm in LocalFleet(again.url, again.key).list()]
+                == [VmStatus.TERMINATED]
+            )
+        )

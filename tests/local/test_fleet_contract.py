@@ -10,6 +10,7 @@ from fake_fleet import FakeFleet
 from fleet_contract import INTERVAL_END, FleetContract, FleetHarness, only, running, spec
 from local_world import Machines, make_world
 from manual_clock import ManualClock
+from pydantic import SecretStr
 from waiting import until
 
 from functions.errors import (
@@ -61,7 +62,7 @@ class Embedded:
     def __init__(self, world: World, url: str) -> None:
         """Take what serves it."""
         self.world = world
-        self.fleet = LocalFleet(url)
+        self.fleet = LocalFleet(url, world.key)
 
     def wait_until(self, look: Callable[[], bool]) -> None:
         """Wait; time passes by itself."""
@@ -103,7 +104,8 @@ def embedded(tmp_path: Path, machines: Machines) -> Iterator[Embedded]:
         heartbeat_s=3600,
     )
     compute = machines.make(world)
-    server = HttpServer(front(bus=bus, compute=compute, scheduler=scheduler), name="front")
+    api = front(bus=bus, compute=compute, scheduler=scheduler, key=world.key)
+    server = HttpServer(api, name="front")
     server.start()
     yield Embedded(world, server.url)
     server.stop()
@@ -138,7 +140,7 @@ def test_errors_are_the_ports_own(embedded: Embedded) -> None:
     with pytest.raises(UnavailableError, match="503"):
         embedded.fleet.list()
     with pytest.raises(UnavailableError, match="embedded cloud"):
-        LocalFleet("http://127.0.0.1:9").list()
+        LocalFleet("http://127.0.0.1:9", SecretStr("k")).list()
 
 
 def test_lost_response_has_done_its_work(embedded: Embedded) -> None:

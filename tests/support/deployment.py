@@ -61,7 +61,12 @@ class Deployment:
             move_overhead_s=pace.start_overhead_s,
         )
         source = {SCRIPT.name: SCRIPT.read_bytes()}
-        submit(self.cloud.store, LocalAlarm(self.cloud.url), replace(job, **changes), source)
+        submit(
+            self.cloud.store,
+            LocalAlarm(self.cloud.url, self.cloud.key),
+            replace(job, **changes),
+            source,
+        )
 
     def wait(self, until: Callable[[], bool], what: str) -> None:
         """Look until it holds; fail with the end of all logs if it takes too long."""

@@ -137,7 +137,7 @@ class Demo:
         _wait_for_forecast(cloud, cloud.options.start_at + WARM_UP)
         job = demo_job(cloud.clock.now(), state.regions, pace_of(state.train_s))
         source = {SCRIPT: (_EXAMPLES / SCRIPT).read_bytes()}
-        submit(cloud.store, LocalAlarm(cloud.url), job, source)
+        submit(cloud.store, LocalAlarm(cloud.url, cloud.key), job, source)
 
     def _follow(self, cloud: EmbeddedCloud, state: DemoState) -> JobDocuments:
         reader = JobReader(cloud.store, JOB_ID)
