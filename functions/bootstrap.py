@@ -4,7 +4,7 @@ import os
 from functools import cache
 
 from functions.adapters.tcn import TcnForecaster
-from functions.ports import CallerCheck, IntensitySource, Ports
+from functions.ports import CallerCheck, IntensitySource, Pace, Ports
 from functions.settings import Deployment, Settings, read_deployment
 from vm_runtime.contract.clock import SystemClock
 from vm_runtime.storage import open_store
@@ -32,7 +32,7 @@ def ports() -> Ports:
         return _google(settings)
     from functions.local.ports import connect  # noqa: PLC0415 - not needed on Google Cloud
 
-    return connect(settings, os.environ, forecaster=TcnForecaster())
+    return connect(settings, os.environ, forecaster=TcnForecaster(), pace=pace(settings))
 
 
 @cache
@@ -75,7 +75,13 @@ def _google(settings: Settings) -> Ports:
         intensity=intensity_source(settings),
         forecaster=TcnForecaster(),
         clock=clock,
+        pace=pace(settings),
     )
+
+
+def pace(settings: Settings) -> Pace:
+    """Return how many jobs are looked at at once, and for how long."""
+    return Pace(threads=settings.threads, time_limit_s=settings.time_limit_s)
 
 
 def intensity_source(settings: Settings) -> IntensitySource:

@@ -50,6 +50,11 @@ def run_tick(request: Request) -> ResponseReturnValue:
         return jsonify(error=str(error)), 200
     extra = {key: str(value) for key, value in asdict(result).items()}
     told = {"event": "tick", **asdict(result)}
+    if result.left:
+        # 503: Cloud Scheduler calls again within the minute, and the next call goes on.
+        text = f"tick of {extra['origin']}: no time left for {result.left} jobs; it is called again"
+        _LOG.warning("%s", text, extra=told)
+        return jsonify(extra), 503
     _LOG.info("tick of %s done", result.origin.isoformat(), extra=told)
     return jsonify(extra)
 

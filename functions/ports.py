@@ -1,7 +1,7 @@
 """What the handlers need from the world; adapters and the embedded cloud provide it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -116,6 +116,16 @@ class CallerCheck(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How many jobs are looked at at once, and for how long."""
+
+    threads: int = 1
+    """1: one after the other, in the caller's thread, as a simulation wants it."""
+    time_limit_s: float = float("inf")
+    """No job is begun later than that after a function's start; real seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """All that handlers may touch; built in `bootstrap` only."""
 
@@ -126,3 +136,4 @@ class Ports:
     intensity: IntensitySource
     forecaster: Forecaster
     clock: Clock
+    pace: Pace = field(default_factory=Pace)

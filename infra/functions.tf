@@ -57,7 +57,7 @@ resource "google_cloudfunctions2_function" "forecast" {
     all_traffic_on_latest_revision   = true
     available_cpu                    = "2"
     available_memory                 = "2Gi"
-    environment_variables            = merge(local._environment, local._caller["forecast"])
+    environment_variables            = merge(local._environment, local._caller["forecast"], { SMARTSCHEDULER_TIME_LIMIT_S = "450" })
     ingress_settings                 = "ALLOW_INTERNAL_ONLY"
     max_instance_count               = 1
     max_instance_request_concurrency = 1

@@ -130,9 +130,7 @@ class JobReader:
 
 def job_ids(store: BlobStore) -> list[str]:
     """Return the ids of all jobs in the bucket, sorted."""
-    listed = Documents(store).names(names.JOBS)
-    found = {name.removeprefix(names.JOBS).split("/", 1)[0] for name in listed}
-    return sorted(job_id for job_id in found if names.job(job_id) in listed)
+    return Documents(store).job_ids()
 
 
 def _by_hour(days: Iterable[IntensityDay]) -> Mapping[str, Mapping[datetime, IntensityHour]]:

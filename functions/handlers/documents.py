@@ -1,7 +1,7 @@
 """Typed documents in the bucket, with the store's errors mapped to ours."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -15,6 +15,7 @@ from functions.errors import (
 from vm_runtime.contract import object_names
 from vm_runtime.contract.codec import DocumentError, decode, encode
 from vm_runtime.storage.port import (
+    BlobInfo,
     BlobNotFoundError,
     BlobStore,
     PreconditionFailedError,
@@ -23,8 +24,6 @@ from vm_runtime.storage.port import (
 )
 
 T = TypeVar("T")
-
-_STATE = "/state.json"
 
 _REMEMBERED = 1024
 """Documents kept decoded: most looks find most of them unchanged."""
@@ -97,19 +96,33 @@ class Documents:
             return False
         return True
 
+    def mark(self, name: str) -> None:
+        """Write an object that says something by being there, and by its generation."""
+        with _mapped(name):
+            self._store.write(name, b"")
+
+    def remove(self, name: str, *, if_generation: int) -> None:
+        """Delete an object; one that is gone is fine.
+
+        Raises:
+            StaleStateError: it was written anew.
+        """
+        with _mapped(name), suppress(BlobNotFoundError):
+            self._store.delete(name, if_generation=if_generation)
+
+    def infos(self, prefix: str) -> list[BlobInfo]:
+        """Return all objects below `prefix`, sorted by name."""
+        with _mapped(prefix):
+            return self._store.list(prefix)
+
     def names(self, prefix: str) -> list[str]:
         """Return the names of all objects below `prefix`, sorted."""
-        with _mapped(prefix):
-            return [info.name for info in self._store.list(prefix)]
+        return [info.name for info in self.infos(prefix)]
 
     def job_ids(self) -> list[str]:
-        """Return the ids of all submitted jobs, sorted."""
-        names = self.names(object_names.JOBS)
-        return [
-            name.removeprefix(object_names.JOBS).removesuffix(_STATE)
-            for name in names
-            if name.endswith(_STATE) and name.count("/") == object_names.JOBS.count("/") + 1
-        ]
+        """Return the ids of all jobs that ever were, sorted; the open ones: `open_jobs`."""
+        with _mapped(object_names.JOBS):
+            return list(self._store.folders(object_names.JOBS))
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from functions.domain.lifecycle.observation import Observation
 from functions.domain.lifecycle.state import JobState
@@ -25,21 +26,34 @@ class Sighting:
     state_generation: int
 
 
-def observe(ports: Ports, timing: Timing, job_id: str, vms: Sequence[Vm]) -> Sighting | None:
-    """Return what is and what should be of one job, `None` if there is no such job.
+class AtRest(Enum):
+    """Why there is nothing to observe of a job."""
+
+    UNKNOWN = auto()
+    """There is no such job."""
+    OVER = auto()
+    """It is over, and nothing is left of it but its receipt."""
+
+
+def observe(ports: Ports, timing: Timing, job_id: str, vms: Sequence[Vm]) -> Sighting | AtRest:
+    """Return what is and what should be of one job.
+
+    A job that is over costs one read.
 
     Args:
         ports: the world.
         timing: how patient to be.
         job_id: which job.
-        vms: all managed VMs, of all jobs.
+        vms: managed VMs, of this job and perhaps others.
     """
     documents = Documents(ports.store)
     found = documents.find(JobState, names.state(job_id))
     if found is None:
-        return None
+        return AtRest.UNKNOWN
     state = found.document
     mine = [vm for vm in vms if vm.job_id == job_id]
+    if state.phase.is_final and state.target is None and not mine:
+        return AtRest.OVER
     plan = state.plan_id and documents.get(Plan, names.plan(job_id, state.plan_id))
     seen = Observation(
         now=ports.clock.now(),
@@ -48,7 +62,8 @@ def observe(ports: Ports, timing: Timing, job_id: str, vms: Sequence[Vm]) -> Sig
         state=state,
         plan=plan or None,
         vms=mine,
-        lease=documents.peek(Lease, names.lease(job_id)),
+        # Of no use without a VM that might hold it.
+        lease=documents.peek(Lease, names.lease(job_id)) if mine else None,
         progress=documents.peek(Progress, names.progress(job_id)),
         latest=documents.peek(Latest, names.latest(job_id)),
         operation=_operation(ports, state, mine),

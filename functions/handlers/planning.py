@@ -1,6 +1,5 @@
 """Plans one job anew from its true progress, stores the plan and publishes it."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -21,8 +20,6 @@ from vm_runtime.contract.job import Job
 from vm_runtime.contract.lease import Lease
 from vm_runtime.contract.progress import Progress, RunState
 
-_LOG = logging.getLogger(__name__)
-
 TRIES = 5
 """Compare-and-swaps of the state against the functions that write it too."""
 
@@ -37,12 +34,11 @@ def plan_job(ports: Ports, forecast: Forecast, job_id: str, vms: Sequence[Vm]) -
     documents = Documents(ports.store)
     job = documents.get(Job, object_names.job(job_id))
     state = documents.get(JobState, object_names.state(job_id))
-    fresh = _make(ports, forecast, job, state, vms)
-    name = object_names.plan(job_id, fresh.plan_id)
-    # A repeated tick finds the plan that the first one stored, and does not change it.
-    if documents.create(name, fresh):
-        _LOG.info("%s", fresh.reason, extra={"job_id": job_id, "plan_id": fresh.plan_id})
-    plan = documents.get(Plan, name)
+    plan = _make(ports, forecast, job, state, vms)
+    name = object_names.plan(job_id, plan.plan_id)
+    if not documents.create(name, plan):
+        # A tick that was cut off stored it, and it is not changed.
+        plan = documents.get(Plan, name)
     message = WakeUp(
         kind=WakeUpKind.PLAN,
         sent_at=ports.clock.now(),

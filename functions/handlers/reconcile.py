@@ -1,7 +1,7 @@
 """The use case behind stop_vm, move_vm and start_vm: observe, decide, one step of one's own."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from functions.domain.lifecycle.actions import Owner
@@ -10,9 +10,11 @@ from functions.domain.lifecycle.timing import Timing
 from functions.domain.lifecycle.vm import Vm
 from functions.errors import PermanentError, StaleStateError, TransientError
 from functions.handlers.documents import Documents
-from functions.handlers.observe import observe
+from functions.handlers.observe import AtRest, observe
+from functions.handlers.open_jobs import open_jobs
 from functions.handlers.perform import perform, stop_overdue_vms
 from functions.handlers.telling import tell_status
+from functions.handlers.together import Stopwatch, by_job
 from functions.ports import Ports
 from functions.wire import WakeUp, WakeUpKind
 
@@ -28,54 +30,73 @@ def reconcile(ports: Ports, timing: Timing, owner: Owner, message: WakeUp) -> No
     One job's trouble never keeps another from its step.
 
     Raises:
-        TransientError: some job could not be brought on; the message must come again.
+        TransientError: some job could not be brought on, or the time did not suffice for all;
+            the message must come again.
     """
-    vms = ports.fleet.list()
+    watch = Stopwatch(ports.pace)
+    vms = by_job(ports.fleet.list())
     job_ids = [message.job_id] if message.job_id else _all_job_ids(ports, vms)
     look = _Look(
         ports=ports,
         timing=timing,
         owner=owner,
         seq=message.seq,
+        vms=vms,
         tells=owner is Owner.STOP_VM and message.kind is WakeUpKind.HEARTBEAT,
     )
-    postponed: list[TransientError] = []
-    for job_id in job_ids:
-        try:
-            look.at(job_id, vms)
-        except PermanentError as error:
-            _LOG.error("%s", error, extra={"job_id": job_id, "owner": owner})
-        except TransientError as error:
-            _LOG.warning("%s", error, extra={"job_id": job_id, "owner": owner})
-            postponed.append(error)
-        except Exception:  # noqa: BLE001 - nor must our own mistake keep the others from theirs
-            _LOG.exception("job %s: no step could be taken", job_id)
+    troubles = list(watch.each(look.safely_at, job_ids))
+    left = len(job_ids) - len(troubles)
+    if left:
+        raise TransientError(
+            f"{owner}: looked at {len(troubles)} of {len(job_ids)} jobs in"
+            f" {ports.pace.time_limit_s:.0f} s; the message comes again for the others. If that"
+            " happens often, raise the function's CPU, or spread the jobs over two deployments."
+        )
+    postponed = [trouble for trouble in troubles if trouble is not None]
     if postponed:
         raise TransientError(f"{len(postponed)} of {len(job_ids)} jobs: {postponed[0]}")
 
 
-def _all_job_ids(ports: Ports, vms: Sequence[Vm]) -> list[str]:
-    """Also those whose documents are gone while a VM is left."""
-    return sorted({*Documents(ports.store).job_ids(), *(vm.job_id for vm in vms)})
+def _all_job_ids(ports: Ports, vms: Mapping[str, Sequence[Vm]]) -> list[str]:
+    """First those with VMs, which cost; also those whose documents are gone."""
+    opened = {each.job_id for each in open_jobs(Documents(ports.store))}
+    return [*sorted(vms), *sorted(opened - vms.keys())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """One owner's look at jobs, because of one message."""
+    """One owner's look at jobs, because of one message; from several threads at once."""
 
     ports: Ports
     timing: Timing
     owner: Owner
     seq: int | None
+    vms: Mapping[str, Sequence[Vm]]
     tells: bool
     """Whether to say how each job stands: one function does, at each heartbeat."""
 
-    def at(self, job_id: str, vms: Sequence[Vm]) -> None:
+    def safely_at(self, job_id: str) -> TransientError | None:
+        """Take a step; return why it has to be tried again, if so."""
+        extra = {"event": "job_failed", "job_id": job_id, "owner": self.owner}
+        try:
+            self._at(job_id)
+        except PermanentError as error:
+            _LOG.error("%s", error, extra=extra)
+        except TransientError as error:
+            _LOG.warning("%s", error, extra={**extra, "event": "job_postponed"})
+            return error
+        except Exception:  # noqa: BLE001 - nor must our own mistake keep the others from theirs
+            extra["event"] = "unforeseen"
+            _LOG.exception("job %s: no step could be taken", job_id, extra=extra)
+        return None
+
+    def _at(self, job_id: str) -> None:
+        vms = self.vms.get(job_id, ())
         for _ in range(TRIES):
             try:
                 again = self._step(job_id, vms)
             except StaleStateError:
-                vms = self.ports.fleet.list()
+                vms = by_job(self.ports.fleet.list()).get(job_id, ())
                 continue
             if again:
                 now = self.ports.clock.now()
@@ -91,11 +112,13 @@ class _Look:
         try:
             sighting = observe(self.ports, self.timing, job_id, vms)
         except PermanentError:
-            self._guard(job_id, vms)
+            self._guard(vms)
             raise
-        if sighting is None:
-            _LOG.warning("no such job: %s", job_id, extra=extra)
-            self._guard(job_id, vms)
+        if isinstance(sighting, AtRest):
+            if sighting is AtRest.UNKNOWN:
+                told = {**extra, "event": "no_such_job"}
+                _LOG.warning("no such job: %s", job_id, extra=told)
+                self._guard(vms)
             return False
         if self.tells:
             tell_status(sighting.seen)
@@ -109,7 +132,7 @@ class _Look:
         _LOG.info("%s: %s", verb, action.reason, extra=told)
         return perform(self.ports, sighting, action)
 
-    def _guard(self, job_id: str, vms: Sequence[Vm]) -> None:
+    def _guard(self, vms: Sequence[Vm]) -> None:
         """Let no VM burn on though its job cannot be read (promise 4)."""
         if self.owner is Owner.STOP_VM:
-            stop_overdue_vms(self.ports, self.timing, [vm for vm in vms if vm.job_id == job_id])
+            stop_overdue_vms(self.ports, self.timing, vms)

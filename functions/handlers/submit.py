@@ -7,6 +7,7 @@ from functions.domain.lifecycle.state import JobState
 from functions.domain.regions import check_job
 from functions.errors import InvalidInputError, TransientError
 from functions.handlers.documents import Documents
+from functions.handlers.open_jobs import open_job
 from functions.ports import Alarm
 from vm_runtime.contract import object_names
 from vm_runtime.contract.job import Job
@@ -43,6 +44,7 @@ def submit(store: BlobStore, alarm: Alarm, job: Job, source: Mapping[str, bytes]
     documents.write(object_names.job(job.job_id), job)
     for name, data in source.items():
         store.write(object_names.source_folder(job.job_id) + name, data)
+    open_job(documents, job.job_id)
     documents.create(object_names.state(job.job_id), JobState(job_id=job.job_id))
     try:
         alarm.tick_now()

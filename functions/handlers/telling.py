@@ -5,7 +5,6 @@ that is not known is left out, never 0.
 """
 
 import logging
-from collections.abc import Iterable
 
 from forecaster.series import Forecast
 from functions.domain.lifecycle.observation import Observation
@@ -63,19 +62,19 @@ def tell_forecast(forecast: Forecast) -> None:
         )
 
 
-def tell_plans(plans: Iterable[Plan]) -> None:
-    """Say what each plan in force expects."""
-    for plan in plans:
-        _LOG.info(
-            *("%s: plan %s, %.1f gCO2eq", plan.job_id, plan.plan_id, plan.expected_gco2eq),
-            extra={
-                "event": "plan",
-                "job_id": plan.job_id,
-                "plan_id": plan.plan_id,
-                "expected_gco2eq": plan.expected_gco2eq,
-                "work_left_h": plan.work_left_h,
-                "intervals": len(plan.intervals),
-                "meets_deadline": plan.meets_deadline,
-                "grid_zone": plan.intervals[0].grid_zone if plan.intervals else "none",
-            },
-        )
+def tell_plan(plan: Plan) -> None:
+    """Say what a plan that was put in force expects, and why so."""
+    _LOG.info(
+        "%s: plan %s, %.1f gCO2eq. %s",
+        *(plan.job_id, plan.plan_id, plan.expected_gco2eq, plan.reason),
+        extra={
+            "event": "plan",
+            "job_id": plan.job_id,
+            "plan_id": plan.plan_id,
+            "expected_gco2eq": plan.expected_gco2eq,
+            "work_left_h": plan.work_left_h,
+            "intervals": len(plan.intervals),
+            "meets_deadline": plan.meets_deadline,
+            "grid_zone": plan.intervals[0].grid_zone if plan.intervals else "none",
+        },
+    )

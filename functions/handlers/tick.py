@@ -1,14 +1,18 @@
 """The use case behind `forecast`: record, forecast, plan every job, settle, aim the alarm."""
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum, auto
+from functools import partial
 
 from forecaster.series import Forecast
 from functions.domain.lifecycle.state import JobState
 from functions.domain.lifecycle.timing import Timing
-from functions.domain.plan.document import Plan
+from functions.domain.lifecycle.vm import Vm
+from functions.domain.plan.document import Plan, plan_id_of
 from functions.domain.regions import GRID_ZONES
 from functions.errors import (
     IntensityUnavailableError,
@@ -17,13 +21,15 @@ from functions.errors import (
     TransientError,
 )
 from functions.handlers.documents import Documents
+from functions.handlers.glance import Glance, glance
+from functions.handlers.open_jobs import close_if_settled, open_jobs
 from functions.handlers.planning import plan_job
 from functions.handlers.record import record_all
 from functions.handlers.settle import settle_job
-from functions.handlers.telling import tell_forecast, tell_plans
+from functions.handlers.telling import tell_forecast, tell_plan
+from functions.handlers.together import Stopwatch, by_job
 from functions.ports import Ports
 from vm_runtime.contract import object_names
-from vm_runtime.contract.job import Job
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,12 +49,15 @@ class TickResult:
     """Jobs whose receipt is complete."""
     failed: int
     """Jobs that could not be planned or settled; the log says why."""
+    left: int = 0
+    """Jobs for which there was no time left; the tick is to be repeated, and goes on there."""
 
 
 def tick(ports: Ports, timing: Timing, grid_zones: Sequence[str] = GRID_ZONES) -> TickResult:
-    """Forecast from the present hour on, and plan or settle every job.
+    """Forecast from the present hour on, and plan or settle every open job.
 
-    One job's trouble never keeps another from its plan. Repeating a tick changes nothing.
+    One job's trouble never keeps another from its plan. Repeating a tick changes nothing: what
+    has its plan of this hour is passed over, so one that ran out of time is just repeated.
 
     Args:
         ports: the world.
@@ -58,45 +67,41 @@ def tick(ports: Ports, timing: Timing, grid_zones: Sequence[str] = GRID_ZONES) -
     Raises:
         IntensityUnavailableError: no grid zone has data; the plans in force stay.
     """
+    watch = Stopwatch(ports.pace)
     now = ports.clock.now()
     origin = now.replace(minute=0, second=0, microsecond=0)
     documents = Documents(ports.store)
-    job_ids = documents.job_ids()
-    forecast = make_forecast(ports, origin, _horizon_h(documents, job_ids, origin), grid_zones)
+    opened = open_jobs(documents)
+    glances = list(watch.each(partial(glance, documents), opened))
+    forecast = make_forecast(ports, origin, _horizon_h(glances, origin), grid_zones)
     tell_forecast(forecast)
-    vms = ports.fleet.list()
-    plans: list[Plan] = []
-    settled = failed = 0
-    for job_id in job_ids:
-        try:
-            state = documents.get(JobState, object_names.state(job_id))
-            if state.phase.is_final:
-                settled += settle_job(ports, state, vms)
-                continue
-            plans.append(plan_job(ports, forecast, job_id, vms))
-        except (PermanentError, TransientError) as error:
-            failed += 1
-            _LOG.error("%s", error, extra={"job_id": job_id})
-        except Exception:  # noqa: BLE001 - nor must our own mistake keep the others from theirs
-            failed += 1
-            _LOG.exception("job %s could not be planned or settled", job_id)
-    tell_plans(plans)
-    _aim(ports, timing, plans, now)
-    return TickResult(origin=origin, planned=len(plans), settled=settled, failed=failed)
+    vms = by_job(ports.fleet.list())
+    turn = _Turn(ports=ports, timing=timing, forecast=forecast, vms=vms, now=now)
+    glances.sort(key=lambda each: (turn.is_planned(each), *each.urgency))
+    counts: Counter[_Outcome] = Counter()
+    first_edge: datetime | None = None
+    for outcome, edge in watch.each(turn.of, glances):
+        counts[outcome] += 1
+        first_edge = min(filter(None, (edge, first_edge)), default=None)
+    if first_edge is not None:
+        ports.alarm.aim_boundary(first_edge)
+    return TickResult(
+        origin=origin,
+        planned=counts[_Outcome.PLANNED],
+        settled=counts[_Outcome.SETTLED],
+        failed=counts[_Outcome.FAILED],
+        left=len(opened)
+        - len(glances)
+        + sum(not turn.is_planned(each) for each in glances[counts.total() :]),
+    )
 
 
-def _horizon_h(documents: Documents, job_ids: list[str], origin: datetime) -> int:
+def _horizon_h(glances: Iterable[Glance], origin: datetime) -> int:
     """Return hours until the latest deadline, as far as the forecaster goes."""
-    longest = timedelta(hours=SHORTEST_HORIZON_H)
-    for job_id in job_ids:
-        try:
-            state = documents.get(JobState, object_names.state(job_id))
-            deadline = documents.get(Job, object_names.job(job_id)).effective_deadline
-        except (PermanentError, OverflowError):
-            continue  # `tick` names it when it comes to this job.
-        if not state.phase.is_final and deadline is not None:
-            longest = max(longest, deadline - origin)
-    return min(LONGEST_HORIZON_H, -(-int(longest.total_seconds()) // 3600))
+    spans = (each.deadline - origin for each in glances if each.deadline is not None)
+    longest = max(spans, default=timedelta(0))
+    hours = -(-int(longest.total_seconds()) // 3600)
+    return max(SHORTEST_HORIZON_H, min(LONGEST_HORIZON_H, hours))
 
 
 def make_forecast(
@@ -132,15 +137,71 @@ def make_forecast(
     return forecast
 
 
-def _aim(ports: Ports, timing: Timing, plans: list[Plan], now: datetime) -> None:
-    """Point the boundary job at the next moment at which something must happen."""
-    lead = timedelta(seconds=timing.boot_lead_s)
-    edges = [
-        edge
-        for plan in plans
-        for interval in plan.intervals
-        for edge in (interval.start - lead, interval.start, interval.end)
-        if edge > now
-    ]
-    if edges:
-        ports.alarm.aim_boundary(min(edges))
+class _Outcome(Enum):
+    """How it went with one job."""
+
+    PLANNED = auto()
+    SETTLED = auto()
+    WAITS = auto()
+    """Over, and not all of its hours are published, or a VM of it is left."""
+    FAILED = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Turn:
+    """What one tick does for each job; from several threads at once."""
+
+    ports: Ports
+    timing: Timing
+    forecast: Forecast
+    vms: Mapping[str, Sequence[Vm]]
+    now: datetime
+
+    def is_planned(self, seen: Glance) -> bool:
+        """Whether a plan of this forecast is in force."""
+        return seen.plan_id is not None and seen.plan_id >= plan_id_of(self.forecast.origin)
+
+    def of(self, seen: Glance) -> tuple[_Outcome, datetime | None]:
+        """Plan or settle a job; return how it went, and when something must happen next."""
+        job_id = seen.job.job_id
+        if not seen.is_readable:
+            return _Outcome.FAILED, None
+        try:
+            if seen.is_final:
+                return self._settle(seen), None
+            return _Outcome.PLANNED, self._first_edge(self._plan(seen))
+        except (PermanentError, TransientError) as error:
+            _LOG.error("%s", error, extra={"event": "job_failed", "job_id": job_id})
+        except Exception:  # noqa: BLE001 - nor must our own mistake keep the others from theirs
+            extra = {"event": "unforeseen", "job_id": job_id}
+            _LOG.exception("job %s could not be planned or settled", job_id, extra=extra)
+        return _Outcome.FAILED, None
+
+    def _plan(self, seen: Glance) -> Plan:
+        job_id = seen.job.job_id
+        if self.is_planned(seen):
+            name = object_names.plan(job_id, str(seen.plan_id))
+            in_force = Documents(self.ports.store).peek(Plan, name)
+            if in_force is not None:
+                return in_force
+        plan = plan_job(self.ports, self.forecast, job_id, self.vms.get(job_id, ()))
+        tell_plan(plan)
+        return plan
+
+    def _settle(self, seen: Glance) -> _Outcome:
+        documents = Documents(self.ports.store)
+        job_id = seen.job.job_id
+        state = documents.get(JobState, object_names.state(job_id))
+        is_whole = settle_job(self.ports, state, self.vms.get(job_id, ()))
+        close_if_settled(documents, seen.job)
+        return _Outcome.SETTLED if is_whole else _Outcome.WAITS
+
+    def _first_edge(self, plan: Plan) -> datetime | None:
+        lead = timedelta(seconds=self.timing.boot_lead_s)
+        edges = (
+            edge
+            for interval in plan.intervals
+            for edge in (interval.start - lead, interval.start, interval.end)
+            if edge > self.now
+        )
+        return min(edges, default=None)

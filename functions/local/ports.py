@@ -9,13 +9,15 @@ from functions.local.alarm import LocalAlarm
 from functions.local.fleet import LocalFleet
 from functions.local.intensity import LocalIntensity
 from functions.local.publisher import LocalPublisher
-from functions.ports import Forecaster, Ports
+from functions.ports import Forecaster, Pace, Ports
 from functions.settings import Settings
 from vm_runtime.contract.clock import clock_from
 from vm_runtime.storage.files import FileBlobStore
 
 
-def connect(settings: Settings, environment: Mapping[str, str], *, forecaster: Forecaster) -> Ports:
+def connect(
+    settings: Settings, environment: Mapping[str, str], *, forecaster: Forecaster, pace: Pace
+) -> Ports:
     """Return the ports of the embedded cloud that `settings` and `environment` name.
 
     Raises:
@@ -39,4 +41,5 @@ def connect(settings: Settings, environment: Mapping[str, str], *, forecaster: F
         intensity=LocalIntensity(history=settings.history, seed=settings.seed),
         forecaster=forecaster,
         clock=clock,
+        pace=pace,
     )

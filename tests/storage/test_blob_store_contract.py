@@ -117,6 +117,16 @@ def test_list_returns_the_prefix_sorted(store: BlobStore) -> None:
     assert info.generation == store.read("other/a").generation
 
 
+def test_folders_are_those_right_below(store: BlobStore) -> None:
+    """Each once, whatever is in them; objects beside them are none."""
+    for name in ("jobs/b/job.json", "jobs/a/x/2", "jobs/a/x/1", "jobs/a.json", "jobsx/c/d"):
+        store.write(name, b"")
+    assert store.folders("jobs/") == ["a", "b"]
+    assert store.folders("jobs/a/") == ["x"]
+    assert store.folders("") == ["jobs", "jobsx"]
+    assert store.folders("nothing/") == []
+
+
 # Around the piece that Google's client sends at once, and around nothing.
 @pytest.mark.parametrize("sizes", [[], [1], [8 * 2**20], [3 * 2**20 + 1] * 3], ids=len)
 def test_upload_and_download_keep_the_bytes(

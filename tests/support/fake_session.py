@@ -1,6 +1,6 @@
 """A session that stops a training at a chosen look, and a store that fails when told to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -152,6 +152,10 @@ class FaultyStore:
     def list(self, prefix: str) -> list[BlobInfo]:
         """List or fail."""
         return self._do("list", prefix, lambda: self.inner.list(prefix))
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """List or fail."""
+        return self._do("folders", prefix, lambda: self.inner.folders(prefix))
 
     def upload(self, name: str, fill: Fill, *, if_generation: int | None = None) -> None:
         """Upload or fail."""

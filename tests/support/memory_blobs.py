@@ -1,6 +1,7 @@
 """A strict blob store in memory, for tests; passes the same contract suite as the real ones."""
 
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -69,6 +70,12 @@ class MemoryBlobStore:
                 )
                 for name in found
             ]
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Return the folders right below `prefix`, sorted."""
+        with self._lock:
+            below = [name[len(prefix) :] for name in self._blobs if name.startswith(prefix)]
+        return sorted({name.partition("/")[0] for name in below if "/" in name})
 
     def upload(self, name: str, fill: Fill, *, if_generation: int | None = None) -> None:
         """Write what `fill` writes."""

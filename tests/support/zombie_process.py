@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -48,6 +48,10 @@ class StallingStore:
     def list(self, prefix: str) -> list[BlobInfo]:
         """List."""
         return self._inner.list(prefix)
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """List."""
+        return self._inner.folders(prefix)
 
     def download(self, name: str, target: "os.PathLike[str]") -> None:
         """Refuse: nobody downloads here."""

@@ -3,11 +3,18 @@
 from datetime import date, datetime
 
 JOBS = "jobs/"
+OPEN_JOBS = "open/"
+"""One small object for each job that still wants something; see `handlers.open_jobs`."""
 
 
 def job_folder(job_id: str) -> str:
     """Return the prefix of everything that belongs to a job."""
     return f"{JOBS}{job_id}/"
+
+
+def open_job(job_id: str) -> str:
+    """Return the name of what says that a job still wants something."""
+    return f"{OPEN_JOBS}{job_id}"
 
 
 def job(job_id: str) -> str:

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -100,6 +100,16 @@ class FileBlobStore:
         return sorted(
             (info for info in found if info.name.startswith(prefix)), key=lambda info: info.name
         )
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Return the folders right below `prefix`, itself one or empty, sorted."""
+        top = self._path(prefix.rstrip("/")) if prefix else self._folder
+        with _mapped(prefix):
+            try:
+                found = [entry.name for entry in os.scandir(top) if entry.is_dir()]
+            except FileNotFoundError:
+                return []
+        return sorted(name for name in found if name != RESERVED)
 
     def upload(self, name: str, fill: Fill, *, if_generation: int | None = None) -> None:
         """Write what `fill` writes, piece by piece; raises `PreconditionFailedError`."""

@@ -4,7 +4,7 @@ import logging
 import random
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -137,6 +137,21 @@ class GcsBlobStore:
                 )
             ]
         return sorted(found, key=lambda info: info.name)
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Return the folders right below `prefix`, itself one or empty, sorted."""
+        with _mapped(f"{self.url}/{prefix}"):
+            listed = self._client.list_blobs(
+                self._bucket_name,
+                prefix=prefix,
+                delimiter="/",
+                fields="prefixes,nextPageToken",
+                timeout=_TIMEOUT_S,
+                retry=self._retry,
+            )
+            for _ in listed.pages:
+                pass  # each page adds its prefixes
+        return sorted(name[len(prefix) :].rstrip("/") for name in listed.prefixes)
 
     def upload(self, name: str, fill: Fill, *, if_generation: int | None = None) -> None:
         """Write what `fill` writes, piece by piece; raises `PreconditionFailedError`.

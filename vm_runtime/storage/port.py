@@ -1,6 +1,6 @@
 """What a blob store promises, and the errors it raises; no implementation here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,6 +71,14 @@ class BlobStore(Protocol):
 
     def list(self, prefix: str) -> list[BlobInfo]:
         """Return all objects whose names start with `prefix`, sorted by name."""
+        ...
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Return the folders right below `prefix`, itself one or empty, sorted.
+
+        Names without `prefix` and without slashes. What is in them is not listed: the cost is
+        that of their number.
+        """
         ...
 
     def upload(self, name: str, fill: Fill, *, if_generation: int | None = None) -> None:

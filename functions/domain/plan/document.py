@@ -1,5 +1,6 @@
 """The plan document: immutable once written to the bucket."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -7,6 +8,11 @@ from pydantic import Field
 
 from forecaster.series import LeftOut
 from vm_runtime.contract.base import Count, JobId, NonNegative, Utc, document
+
+
+def plan_id_of(forecast_origin: datetime) -> str:
+    """Return the id of the one plan that a job has under the forecast of `forecast_origin`."""
+    return f"{forecast_origin:%Y-%m-%dT%H%MZ}"
 
 
 @document

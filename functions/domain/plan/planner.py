@@ -14,7 +14,7 @@ from forecaster.series import Forecast, LeftOut
 from functions.domain.plan.caveats import caveats_of
 from functions.domain.plan.choice import Choice, choose
 from functions.domain.plan.compare import alternatives_of
-from functions.domain.plan.document import Alternative, Plan, PlannedInterval
+from functions.domain.plan.document import Alternative, Plan, PlannedInterval, plan_id_of
 from functions.domain.plan.grid import HOUR_MIN
 from functions.domain.plan.places import find_places
 from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable
@@ -152,7 +152,7 @@ def _document(  # noqa: PLR0913 - what the document says
     planned_min = work_min(choice.runs) if task.work is None else task.work
     usd = task.terms.total_usd(choice.runs)
     return Plan(
-        plan_id=f"{forecast.origin:%Y-%m-%dT%H%MZ}",
+        plan_id=plan_id_of(forecast.origin),
         job_id=task.job.job_id,
         created_at=created_at,
         forecast_origin=forecast.origin,
