@@ -1,17 +1,17 @@
 """Words of the forecaster: recorded hours, and forecasts. Pure, no torch, no I/O."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar, dataclass_transform
+from typing import Annotated, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import AfterValidator, AwareDatetime, Field
 
-T = TypeVar("T")
+from forecaster.left_out import LeftOut as LeftOut  # noqa: PLC0414 - exported
+from forecaster.left_out import document as document  # noqa: PLC0414 - same
 
 HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH = 2000.0
 """Above it a value is a unit error, not a grid: lignite at its worst is about 1,500
@@ -19,15 +19,6 @@ HIGHEST_PLAUSIBLE_GCO2EQ_PER_KWH = 2000.0
 
 
 HOUR = timedelta(hours=1)
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
-def document(cls: type[T]) -> type[T]:
-    """Make a frozen, keyword-only dataclass that validates all its fields at once."""
-    config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    make: Callable[..., Any] = dataclass(frozen=True, slots=True, kw_only=True, config=config)
-    made: type[T] = make(cls)
-    return made
 
 
 def _to_utc_hour(time: datetime) -> datetime:
@@ -268,16 +259,6 @@ class ZoneForecast:
         if crossed:
             message = f"expected p10 <= p50 <= p90, found otherwise {crossed[0]} h after the origin"
             raise ValueError(message)
-
-
-@document
-class LeftOut:
-    """A grid zone without a forecast; the planner does not use it."""
-
-    grid_zone: str
-    """Electricity Maps zone key."""
-    reason: str
-    """Why, for a person."""
 
 
 @document

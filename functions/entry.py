@@ -24,7 +24,6 @@ from functions.errors import (
     TransientError,
 )
 from functions.handlers.reconcile import reconcile
-from functions.handlers.tick import tick
 from functions.wire import LARGEST_BYTES, decode_wake_up
 
 _LOG = logging.getLogger(__name__)
@@ -39,6 +38,8 @@ def run_tick(request: Request) -> ResponseReturnValue:
     _admit_caller()
     schedule_time = request.headers.get("X-CloudScheduler-ScheduleTime", "")[:40]
     deployment = bootstrap.deployment()
+    from functions.handlers.tick import tick  # noqa: PLC0415 - the other three need no planner
+
     try:
         result = tick(bootstrap.ports(), deployment.timing)
     except TransientError as error:

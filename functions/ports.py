@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from forecaster.series import Forecast, IntensityHistory, IntensityHour
 from functions.domain.lifecycle.vm import Operation, Vm, VmSpec
 from functions.wire import WakeUp
 from vm_runtime.contract.clock import Clock
 from vm_runtime.storage.port import BlobStore
+
+if TYPE_CHECKING:
+    # It loads numpy, which three of the four functions have no use for.
+    from forecaster.series import Forecast, IntensityHistory, IntensityHour
 
 
 class VmFleet(Protocol):
@@ -78,7 +81,7 @@ class IntensitySource(Protocol):
         """
         ...
 
-    def recent_hours(self, grid_zone: str, now: datetime) -> Sequence[IntensityHour]:
+    def recent_hours(self, grid_zone: str, now: datetime) -> "Sequence[IntensityHour]":
         """Return the hours before `now` that the source gives, ascending.
 
         Raises:
@@ -92,12 +95,12 @@ class Forecaster(Protocol):
 
     def forecast(
         self,
-        histories: dict[str, IntensityHistory],
+        histories: "dict[str, IntensityHistory]",
         origin: datetime,
         *,
         horizon_h: int,
         source: str,
-    ) -> Forecast:
+    ) -> "Forecast":
         """Return the forecast of every grid zone in `histories` that has recent data."""
         ...
 

@@ -5,10 +5,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from forecaster.series import Forecast, IntensityHistory
-
 if TYPE_CHECKING:
     from forecaster.inference import Forecaster
+    from forecaster.series import Forecast, IntensityHistory
 
 
 class TcnForecaster:
@@ -28,11 +27,11 @@ class TcnForecaster:
 
     def forecast(
         self,
-        histories: Mapping[str, IntensityHistory],
+        histories: "Mapping[str, IntensityHistory]",
         origin: datetime,
         *,
         horizon_h: int,
         source: str,
-    ) -> Forecast:
+    ) -> "Forecast":
         """Return the forecast of every grid zone in `histories` that has recent data."""
         return self._model.forecast(histories, origin, horizon_h=horizon_h, source=source)

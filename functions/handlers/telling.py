@@ -5,12 +5,15 @@ that is not known is left out, never 0.
 """
 
 import logging
+from typing import TYPE_CHECKING
 
-from forecaster.series import Forecast
 from functions.domain.lifecycle.observation import Observation
 from functions.domain.lifecycle.state import Phase
 from functions.domain.plan.document import Plan
 from vm_runtime.contract.progress import RunState
+
+if TYPE_CHECKING:
+    from forecaster.series import Forecast
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ def tell_status(seen: Observation) -> None:
     )
 
 
-def tell_forecast(forecast: Forecast) -> None:
+def tell_forecast(forecast: "Forecast") -> None:
     """Say the intensity of each grid zone in the forecast's first hour."""
     for zone in forecast.zones:
         _LOG.info(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from forecaster.series import LeftOut
+from forecaster.left_out import LeftOut
 from vm_runtime.contract.base import Count, JobId, NonNegative, Utc, document
 
 
