@@ -261,7 +261,7 @@ def test_the_bounds_leave_out_nothing_that_matters(seed: int, work: int) -> None
 
 def _no_bounds(problem: Problem) -> Mock:
     limitless = {"lowest": 0.0, "guess.return_value": float("inf")}
-    return Mock(keep=lambda _: everything(problem), **limitless)
+    return Mock(keep=lambda _: everything(problem, problem.work_min), **limitless)
 
 
 def test_slots_are_aligned_to_the_clock_and_cut_at_both_ends() -> None:

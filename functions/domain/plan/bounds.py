@@ -7,49 +7,65 @@ one state. What it proves to cost more than a plan already found need not be loo
 stays exact.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from functions.domain.plan.problem import Floats, Problem
-from functions.domain.plan.relaxed import Values, backward, forward, with_more
+from functions.domain.plan.relaxed import BothWays, Values, both_ways, lowest_of
 
-_HIGH = [3.0, 6.0, 30.0, 150.0, 1000.0]
-"""Where hardly a minute is left over, one is worth more than any slot costs."""
-_COARSE = np.concatenate([np.geomspace(0.7, 2.0, 24), _HIGH])
-"""Prices of a minute, by that at which starts and moves would be free."""
+Span = tuple[int, int]
+"""First and last work done, minutes."""
+
+_COARSE = np.concatenate([np.geomspace(0.7, 2.0, 24), [3.0, 6.0, 30.0, 150.0, 1000.0]])
+"""Prices of a minute, by that at which starts and moves would be free. The high ones: where hardly
+a minute is left over, one is worth more than any slot costs."""
 _FINE = 32
-_NEAR = np.array([-3, -1, 0, 1, 3])
+_NEAR = np.array([-4, -2, -1, 0, 1, 2, 4])
 _FAR = np.array([-8, -4, -2, -1, 0, 1, 2, 4, 8])
 """Which prices around the best one bound the work: near ones sharply, far ones widely."""
 _FEW_SLOTS = 100
-_DENSE = np.concatenate([np.geomspace(0.7, 2.0, 106), _HIGH])
-_DENSE_AROUND = np.array([-30, -12, -5, -2, -1, 0, 1, 2, 5, 12, 30])
 _GUESS_MIN = 0.15
 _GUESS_FEW_MIN = 0.6
 """The gap between bound and optimum, minutes at the price; where a table is small, a second
 search costs more than a wider one."""
 _AT_ONCE = 256
 """States that are compared at once: as many as the processor's cache holds for all prices."""
+_CLOSE = 1e-6
+"""Minutes by which sums of floats may be off."""
 _ROUNDING = 1e-7
 """Share of the total by which sums of floats and the integers of the search may differ."""
+
+
+@dataclass(slots=True, eq=False)
+class States:
+    """The states at one edge that the search has to look at, each with its span of work."""
+
+    off: Span | None = None
+    on: dict[int, Span] = field(default_factory=dict)
+    """By place, ascending."""
+    ended: dict[int, Span] = field(default_factory=dict)
+    """By place, ascending."""
+
+    @property
+    def places(self) -> list[int]:
+        """Places in which a VM runs in the slot before, ascending."""
+        return sorted(self.on.keys() | self.ended.keys())
+
+    @property
+    def spans(self) -> list[Span]:
+        """The spans of all states."""
+        return [*self.on.values(), *self.ended.values(), *([self.off] if self.off else [])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Kept:
     """What the search has to look at."""
 
-    places: NDArray[np.intp]
-    """Ascending."""
-    low: list[int]
-    """Least work done at each edge, minutes."""
-    high: list[int]
-    """Most work done at each edge."""
-    ended: list[NDArray[np.intp]]
-    """Of each slot, at which of `places` a VM may stop before its end."""
-    late: list[NDArray[np.intp]]
-    """Of each slot, at which of `places` one may start after its begin."""
+    edges: list[States]
+    late: list[list[int]]
+    """Of each slot, the places in which a VM may start after its begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,8 +75,7 @@ class Bounds:
     problem: Problem
     prices: Floats
     """Ascending, shape (prices,)."""
-    ahead: Values
-    to_go: Values
+    ways: BothWays
     lowest: float
     """No plan is cheaper."""
     best: int
@@ -80,46 +95,44 @@ class Bounds:
     def keep(self, most: float) -> Kept | None:
         """Return what can lie on a plan that costs at most `most`; `None` if nothing can."""
         limit = most + self.slack
-        earned = self.prices * self.problem.work_min
-        on = self.ahead.on + self.to_go.on
-        ended = self.ahead.ended + self.to_go.ended
-        alive_on = (on + earned).max(axis=2) <= limit
-        alive_ended = (ended + earned).max(axis=2) <= limit
-        alive_off = (self.ahead.off + self.to_go.off + earned).max(axis=1) <= limit
-        used = alive_on.any(axis=0) | alive_ended.any(axis=0)
-        if self.problem.running is not None:
-            used[self.problem.running] = True
-        places = np.flatnonzero(used)
-        if not len(places):
+        rest = limit - self.prices * self.problem.work_min
+        ahead, late, to_go = self.ways.ahead, self.ways.late, self.ways.to_go
+        before, then = _in_rows(ahead), _in_rows(to_go)
+        alive = (before + then <= rest).all(axis=2)
+        edges, states = np.nonzero(alive)
+        if not len(edges):
             return None
-        alive = np.concatenate(
-            [alive_on[:, places], alive_ended[:, places], alive_off[:, None]], axis=1
+        low, high = self._between(
+            np.ascontiguousarray((limit - before[edges, states]).T),
+            np.ascontiguousarray((then[edges, states] + limit - rest).T),
         )
-        low, high = self._work_range(limit, alive, places)
-        late = (self.ahead.late + self.to_go.on[1:] + earned).max(axis=2) <= limit
+        alive_late = (late + to_go.on[1:] <= rest).all(axis=2)
         return Kept(
-            places=places,
-            low=low,
-            high=high,
-            ended=[np.flatnonzero(row) for row in alive_ended[1:, places]],
-            late=[np.flatnonzero(row) for row in late[:, places]],
+            edges=self._states(edges, states, low, high),
+            late=[np.flatnonzero(row).tolist() for row in np.atleast_2d(alive_late)],
         )
 
-    def _work_range(
-        self, limit: float, alive: NDArray[np.bool_], places: NDArray[np.intp]
-    ) -> tuple[list[int], list[int]]:
-        """Return the least and most work at each edge: at two prices, a bound grows with it."""
-        problem = self.problem
-        # Only the states that are alive, in one row; prices first, to be quick.
-        ahead, to_go = _row(self.ahead, places)[:, alive], _row(self.to_go, places)[:, alive]
-        to_go += (self.prices * problem.work_min)[:, None]
-        low, high = self._between(limit - ahead, to_go)
-        lowest, highest = np.full(alive.shape, np.inf), np.full(alive.shape, -np.inf)
-        lowest[alive], highest[alive] = low, high
-        least, most = _room(problem)
-        lower = np.ceil(np.clip(lowest.min(axis=1) - 1e-6, least, most + 1)).astype(np.int64)
-        upper = np.floor(np.clip(highest.max(axis=1) + 1e-6, least - 1, most)).astype(np.int64)
-        return lower.tolist(), upper.tolist()
+    def _states(
+        self, edges: NDArray[np.intp], states: NDArray[np.intp], low: Floats, high: Floats
+    ) -> list[States]:
+        """Return the states of each edge with their spans of work, in whole minutes."""
+        places = self.problem.per_min.shape[1]
+        least, most = _room(self.problem)
+        least, most = least[edges], most[edges] - (states == 2 * places)
+        lowest = np.ceil(np.clip(low - _CLOSE, least, most + 1)).astype(np.int64).tolist()
+        highest = np.floor(np.clip(high + _CLOSE, least - 1, most)).astype(np.int64).tolist()
+        found = [States() for _ in self.problem.edges_min]
+        rows = zip(edges.tolist(), states.tolist(), lowest, highest, strict=True)
+        for edge, state, first, last in rows:
+            if first > last:
+                continue
+            if state == 2 * places:
+                found[edge].off = (first, last)
+            elif state < places:
+                found[edge].on[state] = (first, last)
+            else:
+                found[edge].ended[state - places] = (first, last)
+        return found
 
     def _between(self, rest: Floats, to_go: Floats) -> tuple[Floats, Floats]:
         """Return the least and most work of each state by all pairs of prices.
@@ -141,32 +154,32 @@ class Bounds:
         return low, high
 
 
-def _row(values: Values, places: NDArray[np.intp]) -> Floats:
-    """Return all states in one row, shape (prices, edges, states)."""
-    row = np.concatenate(
-        [values.on[:, places], values.ended[:, places], values.off[:, None]], axis=1
-    )
-    return np.ascontiguousarray(row.transpose(2, 0, 1))
+def _in_rows(values: Values) -> Floats:
+    """Return the states of each edge in one row: ON and ENDED by place, then OFF."""
+    return np.concatenate([values.on, values.ended, values.off[:, None]], axis=1)
 
 
 def _room(problem: Problem) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the least and most work at each edge that the time allows."""
     left = problem.minutes - problem.edges_min
     least = np.maximum(problem.work_min - left, -problem.overheads.most_min)
-    return least, np.minimum(problem.work_min - 1, problem.edges_min)
+    return least, np.minimum(problem.work_min, problem.edges_min)
 
 
-def everything(problem: Problem) -> Kept:
-    """Return all that fits into the time, whatever it costs."""
-    least, most = _room(problem)
+def everything(problem: Problem, least_work_min: int) -> Kept:
+    """Return all that may lead to some work from `least_work_min` on, whatever it costs."""
     slots, places = problem.per_min.shape
-    return Kept(
-        places=np.arange(places),
-        low=least.tolist(),
-        high=most.tolist(),
-        ended=[np.arange(places)] * slots,
-        late=[np.arange(places)] * slots,
-    )
+    may = np.ones((slots, places), dtype=bool) if problem.allowed is None else problem.allowed
+    free = [np.flatnonzero(row).tolist() for row in may]
+    _, most = _room(problem)
+    to_come = problem.minutes - problem.edges_min
+    least = np.maximum(least_work_min - to_come, -problem.overheads.most_min)
+    spans = list(zip(least.tolist(), most.tolist(), strict=True))
+    edges = [
+        States(off=span, on=dict.fromkeys(here, span), ended=dict.fromkeys(here, span))
+        for span, here in zip(spans, [[], *free], strict=True)
+    ]
+    return Kept(edges=edges, late=free)
 
 
 def find_bounds(problem: Problem) -> Bounds | None:
@@ -174,43 +187,20 @@ def find_bounds(problem: Problem) -> Bounds | None:
     about = _price_without_overheads(problem)
     if about is None:
         return None
-    if len(problem.per_min) <= _FEW_SLOTS:
-        return _bounds(problem, about * _DENSE, _DENSE_AROUND)
     coarse = about * _COARSE
-    far = forward(problem, coarse)
-    at = int((far.at_end() + coarse * problem.work_min).argmax())
+    at = int((lowest_of(problem, coarse) + coarse * problem.work_min).argmax())
     fine = np.linspace(coarse[max(at - 1, 0)], coarse[min(at + 1, len(coarse) - 1)], _FINE + 2)
     fine = fine[1:-1]
-    near = forward(problem, fine)
-    best = int((near.at_end() + fine * problem.work_min).argmax())
-    far_chosen = np.unique(np.clip(at + _FAR, 0, len(coarse) - 1)).tolist()
-    near_chosen = np.unique(np.clip(best + _NEAR, 0, len(fine) - 1)).tolist()
-    prices = np.concatenate([coarse[far_chosen], fine[near_chosen]])
-    ahead = with_more(far.of_prices(far_chosen), near.of_prices(near_chosen))
-    prices, order = np.unique(prices, return_index=True)
-    return _with_way_back(problem, prices, ahead.of_prices(order.tolist()))
-
-
-def _bounds(problem: Problem, prices: Floats, around: NDArray[np.int64]) -> Bounds:
-    """Return bounds by one pass over many prices: enough where there are few slots."""
-    ahead = forward(problem, prices)
-    best = int((ahead.at_end() + prices * problem.work_min).argmax())
-    chosen = np.unique(np.clip(best + around, 0, len(prices) - 1)).tolist()
-    return _with_way_back(problem, prices[chosen], ahead.of_prices(chosen))
-
-
-def _with_way_back(problem: Problem, prices: Floats, ahead: Values) -> Bounds:
-    """Return bounds by `prices`, ascending, from the values up to each edge."""
-    lowest = ahead.at_end() + prices * problem.work_min
+    best = int((lowest_of(problem, fine) + fine * problem.work_min).argmax())
+    prices = np.unique(np.concatenate([_around(coarse, at, _FAR), _around(fine, best, _NEAR)]))
+    ways = both_ways(problem, prices)
+    lowest = ways.lowest() + prices * problem.work_min
     best = int(lowest.argmax())
-    return Bounds(
-        problem=problem,
-        prices=prices,
-        ahead=ahead,
-        to_go=backward(problem, prices),
-        lowest=float(lowest[best]),
-        best=best,
-    )
+    return Bounds(problem=problem, prices=prices, ways=ways, lowest=float(lowest[best]), best=best)
+
+
+def _around(prices: Floats, at: int, steps: NDArray[np.int64]) -> Floats:
+    return prices[np.clip(at + steps, 0, len(prices) - 1)]
 
 
 def may_fit(problem: Problem) -> bool:
@@ -221,7 +211,7 @@ def may_fit(problem: Problem) -> bool:
     if problem.extras is not None:
         highest = max(highest, problem.extras.highest())
     price = np.array([1e6 * highest])
-    most_min = -float(forward(problem, price).at_end()[0]) / price[0]
+    most_min = -float(lowest_of(problem, price)[0]) / price[0]
     return bool(most_min > problem.work_min - 0.5)  # the cost is a millionth of the earnings
 
 

@@ -1,8 +1,62 @@
 """Curves of least cost by work done: empty ones, ones moved, and ones some minutes later."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
 from functions.domain.plan.problem import NEVER, Costs
+
+
+@dataclass(slots=True, eq=False)
+class Curve:
+    """Least costs of one state by work done, minutes; what lies outside cannot be."""
+
+    low: int
+    """Work of the first of `costs`."""
+    costs: Costs
+    """Shape (work,)."""
+
+    @classmethod
+    def never(cls, span: tuple[int, int]) -> "Curve":
+        """Return a curve from the first to the last of `span` of what cannot be."""
+        return cls(span[0], never(max(span[1] - span[0] + 1, 0)))
+
+    @property
+    def high(self) -> int:
+        """Work of the last of `costs`."""
+        return self.low + len(self.costs) - 1
+
+    def at(self, work: int) -> int:
+        """Return the cost at `work`."""
+        index = work - self.low
+        return int(self.costs[index]) if 0 <= index < len(self.costs) else int(NEVER)
+
+    def lower(self, other: "Curve", shift: int, cost: int) -> None:
+        """Lower this curve by `other`, `shift` minutes more work and `cost` dearer."""
+        move = other.low + shift - self.low
+        first, last = max(move, 0), min(move + len(other.costs), len(self.costs))
+        if first < last:
+            target = self.costs[first:last]
+            np.minimum(target, other.costs[first - move : last - move] + cost, out=target)
+
+    def lower_after(self, other: "Curve", per_min: int, most: int) -> None:
+        """Lower this curve by `other` after 1 to `most` minutes of work, each at `per_min`."""
+        costs = other.costs[None]
+        width = len(self.costs)
+        found = after_part(costs, other.low - self.low, width, np.array([per_min]), (1, most))
+        np.minimum(self.costs, found[0], out=self.costs)
+
+
+def least(curves: Mapping[int, Curve]) -> Curve | None:
+    """Return the least of all `curves`, `None` if there are none."""
+    every = list(curves.values())
+    if len(every) < 2:  # noqa: PLR2004 - one curve is its own least
+        return every[0] if every else None
+    found = Curve.never((min(each.low for each in every), max(each.high for each in every)))
+    for each in every:
+        found.lower(each, 0, 0)
+    return found
 
 
 def after_part(

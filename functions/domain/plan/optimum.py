@@ -27,7 +27,7 @@ finds bears that out, nothing left out can be better (every plan through it cost
 limit that the plan found keeps). Else it looks again, with the plan found as the limit.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def cheapest_runs(problem: Problem) -> tuple[Run, ...] | None:
         if found is not None:
             limit = found.cost
         elif limit > bounds.lowest + _GIVE_UP * bounds.guess():
-            last = _search(problem, everything(problem), scale)
+            last = _search(problem, everything(problem, problem.work_min), scale)
             return None if last is None else last.runs()
         else:
             limit = bounds.lowest + _WIDER * (limit - bounds.lowest)
@@ -101,38 +101,25 @@ def _is_patient(problem: Problem) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    table: Table
+    table: Table | PatientTable
     last: Last
-    places: list[int]
     cost: float
     """Of the plan, or a little above it if the limit was too low."""
 
     def runs(self) -> tuple[Run, ...]:
         """Return the runs; only a cost within the limit is sure to have them."""
-        runs = trace(self.table, self.last)
-        return tuple(replace(run, place=self.places[run.place]) for run in runs)
+        return trace(self.table, self.last)
 
 
 def _search(problem: Problem, kept: Kept | None, scale: float) -> _Found | None:
     """Return the best plan within what is kept, `None` if there is none."""
     if kept is None:
         return None
-    kind = PatientTable if _is_patient(problem) else Table
-    table = kind(_of_places(problem, kept), kept, scale)
-    last = table.fill()
-    if last is None:
-        return None
-    return _Found(table, last, kept.places.tolist(), (last.cost >> TIE_BITS) / scale)
-
-
-def _of_places(problem: Problem, kept: Kept) -> Problem:
-    places = kept.places
-    running = problem.running
-    found = [] if running is None else np.flatnonzero(places == running).tolist()
-    return replace(
-        problem,
-        per_min=problem.per_min[:, places],
-        allowed=None if problem.allowed is None else problem.allowed[:, places],
-        extras=None if problem.extras is None else problem.extras.of_places(places),
-        running=found[0] if found else None,
-    )
+    table: Table | PatientTable
+    if _is_patient(problem):
+        table = PatientTable(problem, kept, scale)
+        last = table.fill()
+    else:
+        table = Table(problem, kept, scale)
+        last = table.last(problem.work_min, problem.minutes)
+    return None if last is None else _Found(table, last, (last.cost >> TIE_BITS) / scale)

@@ -13,8 +13,9 @@ import numpy as np
 
 from functions.domain.plan.bounds import Kept
 from functions.domain.plan.curves import after_part, part_of, put
-from functions.domain.plan.problem import NEVER, TIE_BITS, Costs, Problem
-from functions.domain.plan.table import Edge, Entries, Last, Piece, Table
+from functions.domain.plan.dense import DenseTable, Edge, Entries
+from functions.domain.plan.problem import NEVER, Costs, Problem
+from functions.domain.plan.table import Last, Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +35,32 @@ class _Growth:
     """Whether it is the one that ran before the first slot."""
 
 
-class PatientTable(Table):
+class PatientTable(DenseTable):
     """A table whose runs last at least `min_run_min`."""
-
-    goes_on_at_once = False
 
     def __init__(self, problem: Problem, kept: Kept, scale: float) -> None:
         """Prepare the table; `fill` does the work."""
         super().__init__(problem, kept, scale)
-        # The bounds know runs of any length only, which end and begin elsewhere.
-        self._may_end = self._may_be_late = [np.arange(self.places)] * len(self.lengths)
         self._ready: dict[int, list[tuple[_Growth, Entries]]] = {}
         self._starting: Edge | None = None
         if problem.allowed is None:
             self._allowed = np.ones(problem.per_min.shape, dtype=bool)
         else:
             self._allowed = problem.allowed
+
+    def fill(self) -> Last | None:
+        """Return where the cheapest plan ends, the earliest of equals; `None` if there is none."""
+        self.edges = [self._first_edge()]
+        self.entries = []
+        best: Last | None = None
+        for slot in range(len(self.lengths)):
+            entry = self._entry(slot, self.edges[-1])
+            self.entries.append(entry)
+            last = self._last(slot, entry)
+            if last and (best is None or last.order < best.order):
+                best = last
+            self.edges.append(self._next_edge(slot, self.edges[-1], entry))
+        return best
 
     def _first_edge(self) -> Edge:
         edge = super()._first_edge()
@@ -107,7 +118,7 @@ class PatientTable(Table):
         allowed = self._allowed[begun:edge].all(axis=0)
         return np.where(allowed, self.between(first, last), NEVER)
 
-    def _next_edge(self, slot: int, edge: Edge, entry: Entries) -> Edge:  # noqa: ARG002 - as Table
+    def _next_edge(self, slot: int, edge: Edge, entry: Entries) -> Edge:  # noqa: ARG002 - as DenseTable
         going_on = Entries(edge.low, np.stack([edge.on, np.full_like(edge.on, NEVER)]))
         if not self._allowed[slot].all():
             going_on.costs[:, ~self._allowed[slot]] = NEVER
@@ -133,7 +144,7 @@ class PatientTable(Table):
             then.low, then.off, then.on, then.ended, then.on.min(axis=0), then.ended.min(axis=0)
         )
 
-    def _last(self, slot: int, entry: Entries) -> Last | None:  # noqa: ARG002 - as Table
+    def _last(self, slot: int, entry: Entries) -> Last | None:  # noqa: ARG002 - as DenseTable
         edge = self.edges[slot]
         on = np.where(self._allowed[slot][:, None], edge.on, NEVER)
         best = _going_on(self._finish(slot, slot, on, edge.low, (1, self.lengths[slot])))
@@ -144,7 +155,7 @@ class PatientTable(Table):
                 costs = np.where(growth.between[:, None] >= NEVER, NEVER, begun.begin)
                 found = self._finish(slot, growth.begun, costs, begun.low, growth.minutes)
                 found = _going_on(found) if growth.goes_on else found
-            if found and (best is None or _order(found) < _order(best)):
+            if found and (best is None or found.order < best.order):
                 best = found
         return best
 
@@ -163,7 +174,7 @@ class PatientTable(Table):
     def piece_to(self, edge: int, *, running: bool, place: int, work: int) -> Piece:
         """Return the piece that leads to ON at an edge, or to ENDED in the slot before it."""
         then, before = self.edges[edge], self.edges[edge - 1]
-        value = then.place_cost(then.on if running else then.ended, place, work)
+        value = then.on_at(place, work) if running else then.ended_at(place, work)
         begin, end = (int(each) for each in self.problem.edges_min[edge - 1 : edge + 1])
         for growth, begun in self._ready.get(edge, []):
             if growth.late and running:
@@ -243,8 +254,3 @@ def _least_of_others(costs: Costs) -> Costs:
 
 def _going_on(last: Last | None) -> Last | None:
     return last and replace(last, piece=replace(last.piece, goes_on=True))
-
-
-def _order(last: Last) -> tuple[int, int, int]:
-    """Return what is to be least: the cost, then the finish, then moves and starts."""
-    return last.cost >> TIE_BITS, last.piece.end_min, last.cost

@@ -1,76 +1,24 @@
-"""The table of least costs, filled slot by slot: by state and work done, within bounds."""
+"""The table of least costs, filled slot by slot: a curve by work done for each state kept."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from functions.domain.plan.bounds import Kept
-from functions.domain.plan.curves import after_part, never, part_of, put
+from functions.domain.plan.bounds import Kept, Span
+from functions.domain.plan.curves import Curve, least, part_of
 from functions.domain.plan.problem import (
     IMPOSSIBLE,
     MOVE_TIE,
     NEVER,
     START_TIE,
     TIE_BITS,
-    Costs,
-    Extras,
+    Entry,
     Problem,
     whole,
 )
-from functions.domain.plan.problem import Entry as How
 
-_least = np.minimum.reduce
-"""Over the first axis; the method `min` takes longer to be called than to run."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Edge:
-    """Least costs at the edge of two slots, by work done from `low` minutes on."""
-
-    low: int
-    off: Costs
-    """No VM in the slot before, shape (work,)."""
-    on: Costs
-    """A VM runs at the edge, shape (places, work)."""
-    ended: Costs
-    """A VM ran in the slot before, not to its end, shape (places, work)."""
-    any_on: Costs
-    """The least of `on`, shape (work,)."""
-    any_ended: Costs
-    """The least of `ended`, shape (work,)."""
-    has_ended: bool = True
-    """Whether any of `ended` can be."""
-
-    def place_cost(self, costs: Costs, place: int, work: int) -> int:
-        """Return one of `on` or `ended`."""
-        index = work - self.low
-        return int(costs[place, index]) if 0 <= index < costs.shape[1] else int(NEVER)
-
-    def cost(self, costs: Costs, work: int) -> int:
-        """Return one of `off`, `any_on` or `any_ended`."""
-        index = work - self.low
-        return int(costs[index]) if 0 <= index < len(costs) else int(NEVER)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Entries:
-    """Least costs just before the first minute in a slot, overhead already owed."""
-
-    low: int
-    costs: Costs
-    """Begin with the slot, and later in it, shape (2, places, work)."""
-
-    @property
-    def begin(self) -> Costs:
-        """If the VM runs from the slot's begin on."""
-        begin: Costs = self.costs[0]
-        return begin
-
-    @property
-    def late(self) -> Costs:
-        """If it begins later in the slot."""
-        late: Costs = self.costs[1]
-        return late
+_RUNS_ON = {Entry.MOVE, Entry.START, Entry.ELSEWHERE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,37 +44,77 @@ class Last:
     cost: int
     """Of the whole plan."""
 
-    def is_better_than(self, other: "Last | None") -> bool:
-        """Tell whether it costs less; if not, the one that was found first finishes first."""
-        return other is None or self.cost >> TIE_BITS < other.cost >> TIE_BITS
+    @property
+    def order(self) -> tuple[int, int, int, int]:
+        """What is to be least: the cost, then the finish, then moves and starts."""
+        return self.cost >> TIE_BITS, self.piece.end_min, self.cost, self.piece.place
+
+
+@dataclass(slots=True, eq=False)
+class Edge:
+    """Least costs at the edge of two slots, of the states that can matter."""
+
+    off: Curve | None = None
+    """No VM in the slot before."""
+    on: dict[int, Curve] = field(default_factory=dict)
+    """A VM runs at the edge, by place."""
+    ended: dict[int, Curve] = field(default_factory=dict)
+    """A VM ran in the slot before, not to its end, by place."""
+    any_on: Curve | None = None
+    """The least of `on`."""
+    any_ended: Curve | None = None
+    """The least of `ended`."""
+
+    @property
+    def places_on(self) -> Iterable[int]:
+        """Places that may be ON."""
+        return self.on
+
+    @property
+    def places_ended(self) -> Iterable[int]:
+        """Places that may be ENDED."""
+        return self.ended
+
+    def off_at(self, work: int) -> int:
+        """Return the cost of OFF."""
+        return _at(self.off, work)
+
+    def on_at(self, place: int, work: int) -> int:
+        """Return the cost of ON in `place`."""
+        return _at(self.on.get(place), work)
+
+    def ended_at(self, place: int, work: int) -> int:
+        """Return the cost of ENDED in `place`."""
+        return _at(self.ended.get(place), work)
+
+    def least_at(self, work: int) -> int:
+        """Return the least cost at which a VM ran in the slot before."""
+        return min(_at(self.any_on, work), _at(self.any_ended, work))
+
+
+def _at(curve: Curve | None, work: int) -> int:
+    return int(NEVER) if curve is None else curve.at(work)
 
 
 class ExtraCosts:
-    """The extras as whole numbers, a column for each place."""
+    """The extras as whole numbers."""
 
     def __init__(self, problem: Problem, scale: float) -> None:
         """Take the extras of `problem`; all 0 if it has none."""
         extras = problem.extras
-        self.any = extras is not None
-        if extras is None:
-            extras = Extras.constant(0.0, problem.per_min.shape)
-        self.start = whole(extras.start, scale)[:, :, None]
-        self.start_late = whole(extras.start_late, scale)[:, :, None]
-        self.move = whole(extras.move, scale)[:, :, None]
-        self.elsewhere = whole(extras.elsewhere, scale)[:, :, None]
-        self.elsewhere_late = whole(extras.elsewhere_late, scale)[:, :, None]
+        kinds = [(entry, late) for entry in _RUNS_ON for late in (False, True)]
+        self._costs: dict[tuple[Entry, bool], list[list[int]]] = {}
+        if extras is not None:
+            self._costs = {
+                (entry, late): whole(extras.of(entry, late=late), scale).tolist()
+                for entry, late in kinds
+            }
 
-    def of(self, entry: How, slot: int, place: int, *, late: bool) -> int:
+    def of(self, entry: Entry, slot: int, place: int, *, late: bool) -> int:
         """Return the extra cost of one entry."""
-        if not self.any or entry is How.GOES_ON:
+        if not self._costs or entry is Entry.GOES_ON:
             return 0
-        if entry is How.MOVE:
-            costs = self.move
-        elif entry is How.START:
-            costs = self.start_late if late else self.start
-        else:
-            costs = self.elsewhere_late if late else self.elsewhere
-        return int(costs[slot, place, 0])
+        return self._costs[entry, late][slot][place]
 
 
 class Table:
@@ -136,234 +124,179 @@ class Table:
     """Whether a run may end, and a run that goes on may be taken for one that begins."""
 
     def __init__(self, problem: Problem, kept: Kept, scale: float) -> None:
-        """Prepare the table; `fill` does the work. The places of `problem` are those kept."""
+        """Fill the table."""
         self.problem = problem
         self.overheads = problem.overheads
-        self.lengths: list[int] = problem.lengths_min.tolist()
-        self.per_min = whole(problem.per_min, scale)
         self.extras = ExtraCosts(problem, scale)
-        self.places = problem.per_min.shape[1]
-        self._low, self._high = kept.low, kept.high
-        self._may_end, self._may_be_late = kept.ended, kept.late
-        self.edges: list[Edge] = []
-        self.entries: list[Entries] = []
+        self._kept = kept
+        self._edges_min: list[int] = problem.edges_min.tolist()
+        self._lengths: list[int] = problem.lengths_min.tolist()
+        self._per_min: list[list[int]] = whole(problem.per_min, scale).tolist()
+        self._begin: list[dict[int, Curve]] = []
+        """Of each slot, costs just before the first minute, overhead owed, by place."""
+        self._late: list[dict[int, Curve]] = []
+        """The same of what begins later in the slot."""
+        self.edges = [self._first_edge()]
+        for slot in range(len(self._lengths)):
+            self.edges.append(self._next_edge(slot, self.edges[-1]))
+
+    def _first_edge(self) -> Edge:
+        running = self.problem.running
+        nothing = np.zeros(1, dtype=np.int64)
+        if running is None:
+            return Edge(off=Curve(0, nothing))
+        on = Curve(-self.overheads.running_min, nothing)
+        return Edge(on={running: on}, any_on=on)
+
+    def _next_edge(self, slot: int, edge: Edge) -> Edge:
+        states, late_places = self._kept.edges[slot + 1], self._kept.late[slot]
+        length, per_min = self._lengths[slot], self._per_min[slot]
+        begin_of: dict[int, Curve] = {}
+        late_of: dict[int, Curve] = {}
+        then = Edge(off=self._off(slot, edge, states.off))
+        for place in states.places:
+            begin = self._entered(self._ways_in(slot, place, edge))
+            if begin is None:
+                continue
+            begin_of[place] = begin
+            if place in states.on:
+                on = Curve.never(states.on[place])
+                on.lower(begin, length, per_min[place] * length)
+                late = None
+                if place in late_places and length > 1:
+                    late = self._entered(self._late_ways_in(slot, place, edge))
+                if late is not None:
+                    late_of[place] = late
+                    on.lower_after(late, per_min[place], length - 1)
+                then.on[place] = on
+            if place in states.ended and length > 1:
+                ended = Curve.never(states.ended[place])
+                ended.lower_after(begin, per_min[place], length - 1)
+                then.ended[place] = ended
+        self._begin.append(begin_of)
+        self._late.append(late_of)
+        then.any_on, then.any_ended = least(then.on), least(then.ended)
+        return then
+
+    def _off(self, slot: int, edge: Edge, span: Span | None) -> Curve | None:
+        if span is None:
+            return None
+        # Below 0 an overhead bore no work: better never started.
+        off = Curve.never((max(span[0], 0), span[1]))
+        for source in (edge.off, edge.any_on, edge.any_ended):
+            if source is not None:
+                off.lower(source, 0, 0)
+        if slot == 0 and self.problem.running is not None and off.low == 0 and len(off.costs):
+            off.costs[0] = 0  # it stops at once, and owes nothing
+        return off
+
+    def _ways_in(self, slot: int, place: int, edge: Edge) -> Iterator[tuple[Curve, int, int]]:
+        """Yield from where a run begins with a slot, the overhead owed, and what it costs.
+
+        A "move" within one place is among the least of all places, but never pays: the way without
+        it does more work in the same minutes, and could be cut short.
+        """
+        overheads, extra = self.overheads, self.extras.of
+        if place in edge.on:
+            yield edge.on[place], 0, 0
+        rested = [curve for curve in (edge.off, edge.ended.get(place)) if curve is not None]
+        if rested:
+            cost = START_TIE + extra(Entry.START, slot, place, late=False)
+            for curve in rested:
+                yield curve, overheads.start_min, cost
+        if edge.any_on is not None and edge.on.keys() != {place}:
+            cost = MOVE_TIE + extra(Entry.MOVE, slot, place, late=False)
+            yield edge.any_on, overheads.move_min, cost
+        if edge.any_ended is not None and edge.ended.keys() != {place}:
+            cost = MOVE_TIE + extra(Entry.ELSEWHERE, slot, place, late=False)
+            yield edge.any_ended, overheads.elsewhere_min, cost
+
+    def _late_ways_in(self, slot: int, place: int, edge: Edge) -> Iterator[tuple[Curve, int, int]]:
+        """Yield the same for a run that begins inside a slot."""
+        overheads, extra = self.overheads, self.extras.of
+        cost = START_TIE + extra(Entry.START, slot, place, late=True)
+        for curve in (edge.off, edge.ended.get(place), edge.on.get(place)):
+            if curve is not None:
+                yield curve, overheads.start_min, cost
+        cost = MOVE_TIE + extra(Entry.ELSEWHERE, slot, place, late=True)
+        for curve in (edge.any_ended, edge.any_on):
+            if curve is not None:
+                yield curve, overheads.elsewhere_min, cost
+
+    def _entered(self, ways: Iterator[tuple[Curve, int, int]]) -> Curve | None:
+        """Return the least of all `ways`, by work done with the overhead still owed."""
+        found = list(ways)
+        if not found:
+            return None
+        if len(found) == 1 and not found[0][2]:
+            return found[0][0]
+        low = min(curve.low - owed for curve, owed, _ in found)
+        entered = Curve.never((low, max(curve.high - owed for curve, owed, _ in found)))
+        for curve, owed, cost in found:
+            entered.lower(curve, -owed, cost)
+        return entered
+
+    def last(self, work_min: int, until_min: int) -> Last | None:
+        """Return where the cheapest plan for `work_min` ends that is done by `until_min`.
+
+        Where a slot is cut by `until_min`, what it costs uncut is a lower bound.
+        """
+        bounds = [(edge.least_at(work_min), slot) for slot, edge in enumerate(self.edges[1:])]
+        best: Last | None = None
+        for bound, slot in sorted(each for each in bounds if each[0] < IMPOSSIBLE):
+            if best is not None and bound >> TIE_BITS > best.cost >> TIE_BITS:
+                break
+            most = min(self._lengths[slot], until_min - self._edges_min[slot])
+            for place in self._begin[slot]:
+                found = self._finish(slot, place, work_min, most)
+                if found is not None and (best is None or found.order < best.order):
+                    best = found
+        return best
+
+    def _finish(self, slot: int, place: int, work_min: int, most: int) -> Last | None:
+        """Return the cheapest way to finish at most `most` minutes into `slot`, the earliest."""
+        begin = self._begin[slot][place]
+        first, last = max(work_min - begin.high, 1), min(work_min - begin.low, most)
+        if last < first:
+            return None
+        into = np.arange(first, last + 1)
+        totals = begin.costs[work_min - begin.low - into] + self._per_min[slot][place] * into
+        at = int((totals >> TIE_BITS).argmin())
+        if totals[at] >= IMPOSSIBLE:
+            return None
+        begin_min, minutes = self._edges_min[slot], int(into[at])
+        piece = Piece(
+            slot=slot,
+            place=place,
+            work=work_min - minutes,
+            begin_min=begin_min,
+            end_min=begin_min + minutes,
+        )
+        return Last(piece=piece, cost=int(totals[at]))
 
     def entry_cost(self, piece: Piece, *, late: bool) -> int:
         """Return the least cost before the first minute of `piece`."""
-        entries = self.entries[piece.slot]
-        return int(entries.costs[int(late), piece.place, piece.work - entries.low])
+        entries = self._late if late else self._begin
+        return entries[piece.slot][piece.place].at(piece.work)
 
     def running_overhead(self, slot: int) -> int:
         """Return what the run before the first slot adds to what a run in `slot` owes."""
         is_first = slot == 0 and self.problem.running is not None
         return self.overheads.running_min if is_first else 0
 
-    def fill(self) -> Last | None:
-        """Return where the cheapest plan ends, the earliest of equals; `None` if there is none."""
-        self.edges = [self._first_edge()]
-        self.entries = []
-        best: Last | None = None
-        for slot in range(len(self.lengths)):
-            entry = self._entry(slot, self.edges[-1])
-            self.entries.append(entry)
-            last = self._last(slot, entry)
-            if last and last.is_better_than(best):
-                best = last
-            self.edges.append(self._next_edge(slot, self.edges[-1], entry))
-        return best
-
-    def _first_edge(self) -> Edge:
-        low, width = self._low[0], max(self._high[0] - self._low[0] + 1, 0)
-        off = never(width)
-        on, ended = never((2, self.places, width))
-        running = self.problem.running
-        at = -low if running is None else -self.overheads.running_min - low
-        if 0 <= at < width:
-            if running is None:
-                off[at] = 0
-            else:
-                on[running, at] = 0
-        return Edge(low, off, on, ended, _least(on), _least(ended))
-
-    def _entry(self, slot: int, edge: Edge) -> Entries:
-        """Return the costs of going on, starting and moving, by what is then still owed."""
-        owed = self.overheads.most_min
-        width = len(edge.off)
-        low = edge.low - owed
-
-        def after(overhead_min: int) -> slice:
-            return slice(owed - overhead_min, owed - overhead_min + width)
-
-        kinds = 2 if len(self._may_be_late[slot]) else 1
-        costs = np.empty((kinds, self.places, width + owed), dtype=np.int64)
-        start, elsewhere = after(self.overheads.start_min), after(self.overheads.elsewhere_min)
-        move = after(self.overheads.move_min)
-        if self.extras.any or not self.goes_on_at_once:
-            self._fill_with_extras(slot, edge, costs, (start, elsewhere, move))
-        else:
-            self._fill(edge, costs, (start, elsewhere, move))
-        if self.goes_on_at_once:
-            going_on = costs[0][:, owed:]
-            np.minimum(going_on, edge.on, out=going_on)
-        if self.problem.allowed is not None:
-            costs[:, ~self.problem.allowed[slot]] = NEVER
-        return Entries(low, costs)
-
-    def _fill(self, edge: Edge, costs: Costs, shifts: tuple[slice, slice, slice]) -> None:
-        """Fill in starts and moves.
-
-        A "move" within one place is among these minima, but never pays: the way without it does
-        more work in the same minutes, and could be cut short.
-        """
-        start, elsewhere, move = shifts
-        shared = never(costs.shape[2])
-        shared[start] = edge.off + START_TIE
-        if edge.has_ended:
-            _lower(shared[elsewhere], edge.any_ended + MOVE_TIE)
-            own = edge.ended + START_TIE
-        if len(costs) > 1:
-            late = costs[1]
-            late[:] = shared
-            _lower(late[:, start], edge.on + START_TIE)
-            _lower(late[:, elsewhere], edge.any_on + MOVE_TIE)
-            if edge.has_ended:
-                _lower(late[:, start], own)
-        _lower(shared[move], edge.any_on + MOVE_TIE)
-        costs[0] = shared
-        if edge.has_ended:
-            _lower(costs[0][:, start], own)
-
-    def _fill_with_extras(
-        self, slot: int, edge: Edge, costs: Costs, shifts: tuple[slice, slice, slice]
-    ) -> None:
-        start, elsewhere, move = shifts
-        extras = self.extras
-        costs[:] = NEVER
-        any_on, any_ended = self._elsewhere(edge)
-        begin = costs[0]
-        own = np.minimum(edge.off, edge.ended) + START_TIE
-        _lower(begin[:, start], own + extras.start[slot])
-        _lower(begin[:, move], any_on + MOVE_TIE + extras.move[slot])
-        _lower(begin[:, elsewhere], any_ended + MOVE_TIE + extras.elsewhere[slot])
-        if len(costs) == 1:
-            return
-        late = costs[1]
-        own = np.minimum(own, edge.on + START_TIE)
-        _lower(late[:, start], own + extras.start_late[slot])
-        other = np.minimum(any_on, any_ended) + MOVE_TIE
-        _lower(late[:, elsewhere], other + extras.elsewhere_late[slot])
-
-    def _elsewhere(self, edge: Edge) -> tuple[Costs, Costs]:
-        """Return the least of ON and of ENDED in other places."""
-        return edge.any_on, edge.any_ended
-
-    def _next_edge(self, slot: int, edge: Edge, entry: Entries) -> Edge:
-        low = self._low[slot + 1]
-        width = max(self._high[slot + 1] - low + 1, 0)
-        length, per_min = self.lengths[slot], self.per_min[slot][:, None]
-        off = never(width)
-        resting = np.minimum(edge.any_on, edge.off)
-        if edge.has_ended:
-            _lower(resting, edge.any_ended)
-        put(off, resting, edge.low - low)
-        if self.problem.running_left_min <= 0:
-            off[: max(-low, 0)] = NEVER  # an overhead that bore no work: better never started
-        if slot == 0 and self.problem.running is not None and 0 <= -low < width:
-            off[-low] = 0  # it stops at once, and owes nothing
-        on = never((self.places, width))
-        put(on, entry.begin + per_min * length, entry.low + length - low)
-        ended = None
-        if length > 1:
-            ended = self._after_parts(slot, entry, on, low)
-        if ended is None:
-            nothing = never(on.shape)
-            return Edge(low, off, on, nothing, _least(on), nothing[0], has_ended=False)
-        return Edge(low, off, on, ended, _least(on), _least(ended))
-
-    def _after_parts(self, slot: int, entry: Entries, on: Costs, low: int) -> Costs | None:
-        """Lower `on` by those that began inside the slot; return ENDED, `None` if none may be."""
-        end, late = self._may_end[slot], self._may_be_late[slot]
-        if not len(end) and not len(late):
-            return None
-        source = entry.begin[end]
-        if len(late):
-            source = np.concatenate([source, entry.late[late]])
-        parts = after_part(
-            source,
-            entry.low - low,
-            on.shape[1],
-            self.per_min[slot][np.concatenate([end, late])],
-            (1, self.lengths[slot] - 1),
-        )
-        if len(late):
-            on[late] = np.minimum(on[late], parts[len(end) :])
-        if not len(end):
-            return None
-        ended = never(on.shape)
-        ended[end] = parts[: len(end)]
-        return ended
-
-    def _last(self, slot: int, entry: Entries) -> Last | None:
-        """Return the cheapest way to finish the work in `slot`, the earliest of equals."""
-        return self._finish(slot, slot, entry.begin, entry.low, (1, self.lengths[slot]))
-
-    def _finish(
-        self, slot: int, begun: int, costs: Costs, low: int, minutes: tuple[int, int]
-    ) -> Last | None:
-        """Return the cheapest way to finish `minutes` into `slot`, from the begin of `begun` on.
-
-        Args:
-            slot: in which the work ends.
-            begun: slot with whose begin the piece begins, `slot` or one before it.
-            costs: least costs before that, by work from `low` on, shape (places, work).
-            low: see `costs`.
-            minutes: least and most minutes into `slot`.
-        """
-        before = int(self.problem.edges_min[slot] - self.problem.edges_min[begun])
-        left = self.problem.work_min - low - before
-        first, last = max(left - costs.shape[1] + 1, minutes[0]), min(minutes[1], left)
-        if last < first:
-            return None
-        into = np.arange(first, last + 1)
-        totals = costs[:, left - into] + self.per_min[slot][:, None] * into
-        totals += self.between(begun, slot)[:, None]
-        least = totals.min()
-        if least >= IMPOSSIBLE:
-            return None
-        at = int(np.flatnonzero((totals >> TIE_BITS == least >> TIE_BITS).any(axis=0))[0])
-        place = int(totals[:, at].argmin())
-        piece = Piece(
-            slot=begun,
-            place=place,
-            work=self.problem.work_min - before - int(into[at]),
-            begin_min=int(self.problem.edges_min[begun]),
-            end_min=int(self.problem.edges_min[slot] + into[at]),
-        )
-        return Last(piece=piece, cost=int(totals[place, at]))
-
-    def between(self, first: int, last: int) -> Costs:
-        """Return what all of the slots from `first` to before `last` cost, by place."""
-        lengths = self.problem.lengths_min[first:last, None]
-        total: Costs = (self.per_min[first:last] * lengths).sum(axis=0)
-        return total
-
     def piece_to(self, edge: int, *, running: bool, place: int, work: int) -> Piece:
         """Return the piece that leads to ON at an edge, or to ENDED in the slot before it."""
-        slot, length, cost = edge - 1, self.lengths[edge - 1], int(self.per_min[edge - 1, place])
-        entry, then = self.entries[slot], self.edges[edge]
-        begin, end = int(self.problem.edges_min[slot]), int(self.problem.edges_min[edge])
-        value = then.place_cost(then.on if running else then.ended, place, work)
-        index = work - length - entry.low
-        whole_fits = running and 0 <= index < entry.costs.shape[2]
-        if whole_fits and int(entry.begin[place, index]) + cost * length == value:
+        slot, length, cost = edge - 1, self._lengths[edge - 1], self._per_min[edge - 1][place]
+        begin, end = self._edges_min[slot], self._edges_min[edge]
+        then, entry = self.edges[edge], self._begin[slot][place]
+        value = then.on_at(place, work) if running else then.ended_at(place, work)
+        if running and entry.at(work - length) + cost * length == value:
             return Piece(slot=slot, place=place, work=work - length, begin_min=begin, end_min=end)
-        costs = entry.late if running else entry.begin
-        part = part_of(costs[place], work - entry.low, cost, value, (1, length - 1))
+        source = self._late[slot].get(place) if running else entry
+        part = None
+        if source is not None:
+            part = part_of(source.costs, work - source.low, cost, value, (1, length - 1))
         if part is None:
             raise ArithmeticError(f"table: no piece leads to edge {edge} in {place}. Report it.")
         begin, end = (end - part, end) if running else (begin, begin + part)
         return Piece(slot=slot, place=place, work=work - part, begin_min=begin, end_min=end)
-
-
-def _lower(target: Costs, other: Costs) -> None:
-    np.minimum(target, other, out=target)
