@@ -70,8 +70,9 @@ class Settings:
     """Address of the API of Energy-Charts, of which `generation_mix` asks most grid zones."""
     uk_carbon_intensity_url: str = Field(default="https://api.carbonintensity.org.uk", pattern=_URL)
     """Address of the API of NESO, of which `generation_mix` asks GB."""
-    threads: int = Field(default=16, ge=1, le=64)
-    """Jobs that a function looks at at once: it waits for the network most of the time."""
+    threads: int = Field(default=10, ge=1, le=64)
+    """Jobs that a function looks at at once: it waits for the network most of the time. Google's
+    clients keep ten connections."""
     time_limit_s: float = Field(default=240.0, gt=0)
     """A function begins no further job later than that after its start, seconds; well below its
     time-out. What is left is done at the next call."""

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import requests
-
 from functions.adapters.compute_errors import port_error
+from functions.adapters.google_calls import each_attempt, patient
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -89,14 +88,11 @@ class ComputeCalls:
         Raises:
             SchedulerError: for whatever the client raised, see `compute_errors.port_error`.
         """
-        # A bare number would be the limit of all attempts together.
-        from google.api_core.timeout import ConstantTimeout  # noqa: PLC0415 - as the client
-
         with _port_errors(doing, right):
             return method()(
                 request=request,
-                retry=self._retry,
-                timeout=ConstantTimeout(self._patience.attempt_s),  # type: ignore[no-untyped-call]
+                retry=patient(self._patience.total_s, pause_s=self._patience.pause_s),
+                timeout=each_attempt(self._patience.attempt_s),
             )
 
     def guarded(self, pages: Iterator[R], *, doing: str, right: str) -> Iterator[R]:
@@ -113,28 +109,6 @@ class ComputeCalls:
         """Close the connections of the clients that were built."""
         for client in self._built:
             client.transport.close()
-
-    @cached_property
-    def _retry(self) -> Any:  # noqa: ANN401 - comes with the client library
-        from google.api_core import exceptions, retry  # noqa: PLC0415 - as the client
-        from google.auth.exceptions import TransportError  # noqa: PLC0415 - as the client
-
-        again = retry.if_exception_type(
-            exceptions.TooManyRequests,
-            exceptions.ServerError,
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-            TransportError,
-        )
-        patience = self._patience
-        return retry.Retry(
-            predicate=again,
-            initial=patience.pause_s,
-            multiplier=2.0,
-            maximum=patience.total_s,
-            timeout=patience.total_s,
-        )
 
     def _client(self, kind: Callable[..., R]) -> R:
         options = {"api_endpoint": self._endpoint} if self._endpoint else None

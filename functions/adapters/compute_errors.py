@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import requests
 
+from functions.adapters.google_calls import credentials_error
 from functions.domain.lifecycle.vm import FailureKind
 from functions.errors import (
     InvalidInputError,
@@ -91,9 +92,8 @@ def port_error(error: Exception, *, doing: str, right: str) -> SchedulerError | 
         doing: what was tried, for the message.
         right: the IAM permission that it needs.
     """
-    # These two come with the client library, which is loaded only when it is first called.
+    # It comes with the client library, which is loaded only when it is first called.
     from google.api_core.exceptions import GoogleAPICallError, RetryError  # noqa: PLC0415
-    from google.auth import exceptions as auth  # noqa: PLC0415
 
     if isinstance(error, RetryError) and isinstance(error.cause, Exception):
         error = error.cause
@@ -103,19 +103,9 @@ def port_error(error: Exception, *, doing: str, right: str) -> SchedulerError | 
         if error.reason:
             faults.append(Fault(error.reason, error.message))
         return _refusal(int(error.code or 0), faults, doing=doing, right=right)
-    if isinstance(error, auth.GoogleAuthError):
-        unreachable = (auth.TransportError, auth.TimeoutError)
-        # A RefreshError may merely wrap that the metadata server did not answer.
-        if (
-            error.retryable
-            or isinstance(error, unreachable)
-            or isinstance(error.__cause__, unreachable)
-        ):
-            return UnavailableError(f"{doing}: no access token now ({error}). It is tried again.")
-        return PermissionDeniedError(
-            f"{doing}: expected credentials with {right}, found none: {error}. Attach the"
-            " function's service account, or set up application default credentials."
-        )
+    of_credentials = credentials_error(error, doing=doing, right=right)
+    if of_credentials is not None:
+        return of_credentials
     if isinstance(error, (RetryError, requests.RequestException)):
         return UnavailableError(
             f"{doing}: expected an answer of Compute Engine, found {error}. It may have worked:"

@@ -1,10 +1,19 @@
-"""How Google's gRPC clients are called: bounded patience, and errors of the control plane."""
+"""How all of Google's clients are called: bounded patience, and errors of the control plane.
+
+One way for gRPC (Pub/Sub, Cloud Scheduler) and REST (Compute Engine), on google-api-core's own
+`Retry`. What Compute Engine's refusals mean is in `compute_errors`.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from functions.errors import InvalidInputError, PermissionDeniedError, UnavailableError
+from functions.errors import (
+    InvalidInputError,
+    PermissionDeniedError,
+    SchedulerError,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     from google.api_core.retry import Retry
@@ -13,27 +22,71 @@ if TYPE_CHECKING:
 ATTEMPT_S = 10.0
 PATIENCE_S = 30.0
 """How long one call may take, and be repeated, seconds."""
+PAUSE_S = 0.2
+LONGEST_PAUSE_S = 4.0
+"""Longest pause before the second attempt, which doubles each time, and before any, seconds."""
 
 
-def each_attempt() -> "ConstantTimeout":
+def each_attempt(attempt_s: float | None = None) -> "ConstantTimeout":
     """Return the time-out of each attempt; a bare number would be that of all of them."""
     from google.api_core.timeout import ConstantTimeout  # noqa: PLC0415 - slow import
 
-    return ConstantTimeout(ATTEMPT_S)  # type: ignore[no-untyped-call]  # it has no types
+    wanted_s = ATTEMPT_S if attempt_s is None else attempt_s
+    return ConstantTimeout(wanted_s)  # type: ignore[no-untyped-call]  # it has no types
 
 
-def patient(within_s: float) -> "Retry":
+def patient(within_s: float, *, pause_s: float = PAUSE_S) -> "Retry":
     """Return a policy that repeats what may pass, with back-off and jitter, for `within_s`.
 
     For calls only that may be done twice.
     """
-    from google.api_core import exceptions as api  # noqa: PLC0415 - slow import
-    from google.api_core.retry import Retry, if_exception_type  # noqa: PLC0415
+    from google.api_core.retry import Retry  # noqa: PLC0415 - slow import
 
-    passing = if_exception_type(
-        *(api.Aborted, api.Cancelled, api.ServerError, api.TooManyRequests, ConnectionError)
+    return Retry(
+        predicate=may_pass,
+        initial=pause_s,
+        maximum=LONGEST_PAUSE_S,
+        multiplier=2.0,
+        timeout=within_s,
     )
-    return Retry(predicate=passing, initial=0.2, maximum=4.0, multiplier=2.0, timeout=within_s)
+
+
+def may_pass(error: Exception) -> bool:
+    """Tell whether the same call may succeed a moment later.
+
+    google-api-core's own list, and what it leaves out: 502 and 504, calls that the service cut
+    off, and sockets that time out.
+    """
+    import requests  # noqa: PLC0415 - with the client, when called
+    from google.api_core import exceptions as api  # noqa: PLC0415
+    from google.api_core.retry import if_transient_error  # noqa: PLC0415
+
+    more = (api.Aborted, api.Cancelled, api.ServerError, requests.Timeout, ConnectionError)
+    return if_transient_error(error) or isinstance(error, more)
+
+
+def credentials_error(error: Exception, *, doing: str, right: str) -> SchedulerError | None:
+    """Return what a failure to get an access token means; `None`: it is none.
+
+    Args:
+        error: what the client raised.
+        doing: what was tried, for the message.
+        right: what the account must be allowed to, for the message.
+    """
+    from google.auth import exceptions as auth  # noqa: PLC0415 - with the client, when called
+
+    if not isinstance(error, auth.GoogleAuthError):
+        return None
+    unreachable = (auth.TransportError, auth.TimeoutError)
+    # A RefreshError may merely wrap that the metadata server did not answer.
+    is_silence = isinstance(error, unreachable) or isinstance(error.__cause__, unreachable)
+    if error.retryable or is_silence:
+        return UnavailableError(f"{doing}: no access token now ({error}). It is tried again.")
+    return PermissionDeniedError(
+        f"{doing}: expected Application Default Credentials with {right}, found none that work:"
+        f" {error}. At a terminal, run `gcloud auth application-default login`; a function or VM"
+        " must have its service account attached."
+    )
 
 
 @contextmanager
@@ -49,19 +102,17 @@ def mapped(what: str, *, grant: str, mend: str) -> Iterator[None]:
     from google.auth import exceptions as auth  # noqa: PLC0415
 
     passing = (api.Aborted, api.Cancelled, api.ServerError, api.TooManyRequests, api.RetryError)
-    unreachable = (auth.TransportError, auth.TimeoutError, ConnectionError, TimeoutError)
     try:
         yield
-    except (*passing, *unreachable) as error:
+    except (*passing, ConnectionError, TimeoutError) as error:
         raise UnavailableError(
             f"{what}: expected an answer in time, found: {_found(error)}. It may have landed;"
             " repeating it is safe."
         ) from error
-    except (api.Forbidden, api.Unauthorized, auth.GoogleAuthError) as error:
-        if isinstance(error, auth.GoogleAuthError) and error.retryable:
-            raise UnavailableError(
-                f"{what}: expected credentials, found: {_found(error)}. Try later."
-            ) from error
+    except auth.GoogleAuthError as error:
+        known = credentials_error(error, doing=what, right=grant)
+        raise known or UnavailableError(f"{what}: found: {_found(error)}.") from error
+    except (api.Forbidden, api.Unauthorized) as error:
         raise PermissionDeniedError(
             f"{what}: expected to be allowed to, found: {_found(error)}. Grant this function's"
             f" service account {grant}."

@@ -8,11 +8,13 @@ from compute_harness import ComputeEngine, connected, fleet_at
 from compute_model import ComputeModel
 from compute_server import serving
 from fleet_contract import ZONE, running, spec
+from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from manual_clock import ManualClock
 
 from functions.adapters.compute_calls import Patience
 from functions.adapters.compute_errors import Fault, failure_kind, port_error
+from functions.adapters.google_calls import may_pass
 from functions.domain.lifecycle.vm import FailureKind
 from functions.errors import PermissionDeniedError, UnavailableError
 
@@ -200,6 +202,37 @@ def test_most_specific_of_several_counts() -> None:
 def test_no_token_is_told_from_no_right(error: Exception, kind: type) -> None:
     """An unreachable token server passes by itself, missing credentials do not."""
     assert type(port_error(error, doing="list VMs", right="x")) is kind
+
+
+def test_a_person_without_credentials_is_told_the_command() -> None:
+    """At a terminal nothing is attached: the message says how to log in."""
+    found = port_error(auth.DefaultCredentialsError("none"), doing="list VMs", right="x")
+    assert "gcloud auth application-default login" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (api.TooManyRequests("429"), True),
+        (api.InternalServerError("500"), True),
+        (api.BadGateway("502"), True),
+        (api.GatewayTimeout("504"), True),
+        (api.Aborted("409"), True),
+        (requests.ConnectionError("cut"), True),
+        (requests.ReadTimeout("silent"), True),
+        (requests.exceptions.ChunkedEncodingError("cut off"), True),
+        (auth.TransportError("metadata server is away"), True),
+        (api.Conflict("409"), False),
+        (api.PreconditionFailed("412"), False),
+        (api.Forbidden("403"), False),
+        (api.NotFound("404"), False),
+        (auth.DefaultCredentialsError("none"), False),
+        (KeyError("a mistake of ours"), False),
+    ],
+)
+def test_only_what_may_pass_is_repeated(error: Exception, *, again: bool) -> None:
+    """One list for all of Google's clients."""
+    assert may_pass(error) is again
 
 
 def test_refresh_that_only_wraps_silence_passes() -> None:

@@ -263,7 +263,8 @@ def _mapped(what: str) -> Iterator[None]:
             ) from error
         raise StorageDeniedError(
             f"{what}: expected to be allowed to, found: {error}. Grant this service account"
-            " the role roles/storage.objectUser on the bucket, or log in."
+            " the role roles/storage.objectUser on the bucket; at a terminal without credentials,"
+            " run `gcloud auth application-default login`."
         ) from error
     except unavailable as error:
         raise StorageUnavailableError(
