@@ -11,7 +11,7 @@ TORCH  := 2.13.0
 FLOOR  := 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format schemas bench checkov clean
+.PHONY: help setup demo test lint format schemas bench checkov docs clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 12
@@ -75,9 +75,13 @@ checkov: .venv-checkov/.ready ## security findings in infra/
 	.venv-checkov/bin/pip install --quiet "checkov==3.3.30"
 	@touch $@
 
+docs: setup ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir site
+	@echo "site/index.html"
+
 format: setup ## mend formatting and style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean: ## remove what make built
-	rm -rf $(VENV) $(PEER) .venv-checkov infra/.build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist
+	rm -rf $(VENV) $(PEER) .venv-checkov infra/.build .demo site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from export_files import NEWER
 from guide_blocks import ROOT
+from idx_files import write_digits_as_mnist
 from sample_job import JOB_ID, finished_job, put_job
 
 from forecaster.series import HOUR
@@ -27,7 +28,7 @@ LINKED = ("Makefile", "docs", "forecaster", "functions", "infra", "pyproject.tom
 TRAINED = ("early", "model", "older", "weights")
 """What a reader has trained; the shipped artifact takes its place."""
 BEGIN, END = datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC)
-LEVELS = {"DE": 380.0, "ES": 150.0, "FI": 90.0, "FR": 60.0, "GB": 210.0}
+LEVELS = {"DE": 380.0, "ES": 150.0, "FR": 60.0}
 METRICS = b"step,name,value,incarnation,time\n45,train_loss,0.8,1,2025-06-02T08:00:00+00:00\n"
 ONE_COMMAND_S = 120
 
@@ -52,6 +53,7 @@ class Scene:
         (folder / "live").symlink_to(folder / "history")
         _write_exports(folder)
         shutil.copy(ROOT / "vm_runtime" / "examples" / "digits.py", folder / "train.py")
+        write_digits_as_mnist(folder / "mnist-data")
         self.bucket = (folder / "bucket").as_uri()
         store = open_store(self.bucket)
         put_job(store, finished_job())

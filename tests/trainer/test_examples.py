@@ -2,9 +2,11 @@
 
 import importlib.util
 import sys
+from pathlib import Path
 
 import pytest
 from fake_session import FakeSession
+from idx_files import write_digits_as_mnist
 from memory_blobs import MemoryBlobStore
 
 from vm_runtime.examples import digits, mnist
@@ -52,10 +54,30 @@ def test_help_explains_the_options(
     assert "--epochs" in capsys.readouterr().out
 
 
+def test_mnist_learns_from_idx_files(tmp_path: Path) -> None:
+    """The files have MNIST's form and hold scikit-learn's digits, enlarged to 28 x 28."""
+    write_digits_as_mnist(tmp_path)
+    outcome = mnist.train(epochs=2, batch_size=64, workers=0, folder=str(tmp_path))
+
+    assert outcome.finished
+    assert outcome.step == 46
+    assert outcome.metrics["val_accuracy"] > 0.8
+
+
+def test_mnist_refuses_a_file_that_is_cut(tmp_path: Path) -> None:
+    """A download that was interrupted is named."""
+    write_digits_as_mnist(tmp_path)
+    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    for data in (path.read_bytes()[:-1], b"", b"<html>no such file</html>"):
+        path.write_bytes(data)
+        with pytest.raises(SystemExit, match=r"train-images-idx3-ubyte: expected a whole IDX file"):
+            mnist.load(str(tmp_path), train=True)
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed"
 )
-def test_mnist_says_what_it_needs() -> None:
-    """Without torchvision the example says how to get it."""
+def test_mnist_says_what_it_needs(tmp_path: Path) -> None:
+    """With neither the files nor torchvision the example says how to get them."""
     with pytest.raises(SystemExit, match="pip install torchvision"):
-        mnist.load("nowhere", train=True)
+        mnist.load(str(tmp_path), train=True)

@@ -1,15 +1,17 @@
 """Trains a small network on MNIST: 70,000 handwritten digits of 28 x 28 pixels.
 
-As it stands it is a job's `train.py`; alone, `python mnist.py` simply trains. It needs
-torchvision, which downloads the data once into `--data`.
+As it stands it is a job's `train.py`; alone, `python mnist.py` simply trains. The four IDX files
+are read from `--data`/MNIST/raw; if they are not there, torchvision downloads them once.
 """
 
 import argparse
 import importlib
 import random
 import sys
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -45,16 +47,36 @@ class Mnist(Dataset[tuple[Tensor, Tensor]]):
 
 def load(folder: str, *, train: bool) -> Mnist:
     """Return the training or the test images, downloaded into `folder` if need be."""
+    raw, kind = Path(folder) / "MNIST" / "raw", "train" if train else "t10k"
+    images, digits = raw / f"{kind}-images-idx3-ubyte", raw / f"{kind}-labels-idx1-ubyte"
+    if not (images.exists() and digits.exists()):
+        download(folder)
+    return Mnist(read_idx(images), read_idx(digits).long(), shift=train)
+
+
+def download(folder: str) -> None:
+    """Let torchvision fetch the four files into `folder`/MNIST/raw."""
     try:
         datasets: Any = importlib.import_module("torchvision.datasets")
     except ModuleNotFoundError as error:
         message = (
-            "expected torchvision, which knows MNIST, found none: run `pip install torchvision`"
-            " where the script runs, or take digits.py, which needs no download"
+            f"expected MNIST's four IDX files in {folder}/MNIST/raw, or torchvision to fetch them,"
+            " found neither: put them there, run `pip install torchvision` where the script runs,"
+            " or take digits.py, which needs no download"
         )
         raise SystemExit(message) from error
-    raw = datasets.MNIST(folder, train=train, download=True)
-    return Mnist(raw.data, raw.targets, shift=train)
+    datasets.MNIST(folder, download=True)
+
+
+def read_idx(path: Path) -> Tensor:
+    """Return the bytes of an IDX file in its shape: two zeros, 8, rank, sizes, values."""
+    data = path.read_bytes()
+    begin = 4 + 4 * data[3] if data[:3] == b"\0\0\x08" and len(data) > 4 else 0
+    sizes = np.frombuffer(data[4:begin], ">u4").tolist() if len(data) >= begin > 0 else []
+    if not sizes or len(data) - begin != np.prod(sizes):
+        message = f"{path}: expected a whole IDX file of unsigned bytes, found another or a part"
+        raise SystemExit(f"{message}: delete it and fetch it again")
+    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=begin).copy()).reshape(sizes)
 
 
 def network() -> nn.Module:
