@@ -71,7 +71,7 @@ def download(folder: str) -> None:
 def read_idx(path: Path) -> Tensor:
     """Return the bytes of an IDX file in its shape: two zeros, 8, rank, sizes, values."""
     data = path.read_bytes()
-    begin = 4 + 4 * data[3] if data[:3] == b"\0\0\x08" and len(data) > 4 else 0
+    begin = 4 + 4 * data[3] if data[:3] == b"\0\0\x08" and data[3:4] else 0
     sizes = np.frombuffer(data[4:begin], ">u4").tolist() if len(data) >= begin > 0 else []
     if not sizes or len(data) - begin != np.prod(sizes):
         message = f"{path}: expected a whole IDX file of unsigned bytes, found another or a part"
