@@ -24,7 +24,8 @@ from compute_rules import (
     trainer_template,
 )
 from google.cloud import compute_v1 as gce
-from manual_clock import ManualClock
+
+from vm_runtime.contract.clock import Clock
 
 _UP = frozenset({"PROVISIONING", "STAGING", "RUNNING"})
 
@@ -82,7 +83,7 @@ class _Pending:
 class ComputeModel:
     """The project's VMs, disks, operations and templates."""
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         """Start with one template and no VM."""
         self.clock = clock
         self.faults = ComputeFaults()
@@ -92,6 +93,8 @@ class ComputeModel:
         self.templates = {"trainer-1": trainer_template()}
         self.disks: dict[tuple[str, str], dict[str, str]] = {}
         """Labels of each disk, by compute zone and name."""
+        self.held: set[tuple[str, str]] = set()
+        """VMs whose guests have not shut down yet: STOPPING until they have."""
         self.page_size = 500
         self.lock = threading.RLock()
         self._machines: dict[tuple[str, str], _Machine] = {}
@@ -211,6 +214,17 @@ class ComputeModel:
         with self.lock:
             self._enter(next(key for key in self._machines if key[1] == name), "STOPPING")
 
+    def instances(self) -> dict[tuple[str, str], gce.Instance]:
+        """Return all VMs as they are kept, by compute zone and name."""
+        return {key: machine.instance for key, machine in self._machines.items()}
+
+    def power_off(self, name: str) -> None:
+        """Let a guest shut itself down; one that is down stays so."""
+        with self.lock:
+            key = next(key for key in self._machines if key[1] == name)
+            if self._machines[key].instance.status in _UP:
+                self._enter(key, "STOPPING")
+
     def settle(self) -> None:
         """Let everything happen whose time has come."""
         now = self.clock.now()
@@ -223,7 +237,7 @@ class ComputeModel:
                 self._enter(key, "STAGING")
             elif machine.instance.status == "STAGING" and waited_s >= 20:
                 self._run(key)
-            elif machine.instance.status == "STOPPING" and waited_s >= 20:
+            elif machine.instance.status == "STOPPING" and waited_s >= 20 and key not in self.held:
                 machine.instance.last_stop_timestamp = pacific(now)
                 self._enter(key, "TERMINATED")
             elif machine.stop_at and now >= machine.stop_at and machine.instance.status in _UP:

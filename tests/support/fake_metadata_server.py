@@ -1,16 +1,24 @@
 """The metadata server on loopback: values that change, `wait_for_change`, the header rule."""
 
 import json
+import sys
 import threading
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from vm_runtime.contract.instance import Attribute
 
 _PREFIX = "/computeMetadata/v1/"
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - inherited
+        """Say nothing of guests that were killed while they waited."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class FakeMetadataServer:
@@ -51,9 +59,14 @@ class FakeMetadataServer:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._http = ThreadingHTTPServer(address, Handler)
+        self._http = _Server(address, Handler)
         self._http.daemon_threads = True
         self.host = f"{address[0]}:{self._http.server_address[1]}"
+
+    def value(self, key: str) -> str | None:
+        """Return a value, `None` if there is none."""
+        with self._changed:
+            return self._values.get(key)
 
     def set(self, key: str, value: str) -> None:
         """Change a value and wake who waits for it."""

@@ -47,8 +47,8 @@ class FakeScheduler:
         return self.jobs[request.name]
 
     @contextmanager
-    def running(self) -> Iterator[Callable[[], scheduler_v1.CloudSchedulerClient]]:
-        """Serve on loopback and yield what makes a client of it."""
+    def serving(self) -> Iterator[str]:
+        """Serve on loopback and yield `host:port`."""
         job = scheduler_v1.Job
         methods = {
             "UpdateJob": (scheduler_v1.UpdateJobRequest, job, self.update),
@@ -56,10 +56,13 @@ class FakeScheduler:
             "RunJob": (scheduler_v1.RunJobRequest, job, self.run),
         }
         service = "google.cloud.scheduler.v1.CloudScheduler"
-        with (
-            serving(service, methods, self.faults) as address,
-            grpc.insecure_channel(address) as channel,
-        ):
+        with serving(service, methods, self.faults) as address:
+            yield address
+
+    @contextmanager
+    def running(self) -> Iterator[Callable[[], scheduler_v1.CloudSchedulerClient]]:
+        """Serve on loopback and yield what makes a client of it."""
+        with self.serving() as address, grpc.insecure_channel(address) as channel:
             yield lambda: scheduler_v1.CloudSchedulerClient(
                 transport=CloudSchedulerGrpcTransport(channel=channel)
             )
