@@ -13,8 +13,9 @@ from vm_runtime.contract.ledger import SegmentKind
 from vm_runtime.session import current_session
 from vm_runtime.storage.port import BlobNotFoundError
 
-STEP_S = 3.0
-"""What a step takes on the deployment's clock, which runs 600 times as fast."""
+STEP_S = 20.0
+"""What a step is said to take on the deployment's clock."""
+REAL_STEP_S = 0.005
 
 session = current_session()
 job_id = session.job.job_id
@@ -77,7 +78,7 @@ if reason is None:
         if step == hold_at and session.store.list(f"hold-{job_id}"):
             time.sleep(0.05)
             continue
-        time.sleep(STEP_S / 600)
+        time.sleep(REAL_STEP_S)
         step += 1
         if step % 50 == 0:
             committed = commit(step)
