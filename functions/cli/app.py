@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from functions._version import __version__
 from functions.cli.demo import demo
 from functions.cli.forecaster import forecaster
+from functions.cli.life import cancel, pause, resume, retry
 from functions.cli.list_jobs import list_jobs
 from functions.cli.plan import plan
 from functions.cli.purge import purge
@@ -74,6 +75,10 @@ app.command()(submit)
 app.command()(plan)
 app.command(name="list")(list_jobs)
 app.command()(status)
+app.command()(pause)
+app.command()(resume)
+app.command()(cancel)
+app.command()(retry)
 app.command()(receipt)
 app.command()(report)
 app.command()(purge)

@@ -81,6 +81,8 @@ def plan_line(plan: Plan | None) -> str:
 def _waiting_for(documents: JobDocuments) -> str:
     if documents.state and documents.state.phase.is_final:
         return "none: the job is over"
+    if documents.state and not documents.state.phase.may_run:
+        return f"none: the job is {documents.state.phase}"
     ahead = planned(documents)
     if not ahead:
         return "none"

@@ -9,8 +9,8 @@ from functions.domain.accounting.document import Receipt
 from functions.domain.lifecycle.state import JobState
 from functions.domain.plan.document import Plan
 from functions.domain.regions import PLACES
-from functions.errors import InvalidInputError
 from functions.handlers.documents import Documents
+from functions.handlers.finding import no_such_job
 from functions.report.documents import JobDocuments
 from vm_runtime.contract import object_names as names
 from vm_runtime.contract.checkpoint import CheckpointManifest, Latest
@@ -47,12 +47,13 @@ class JobReader:
         job = self._job()
         plans = self._all_plans()
         latest = self._find(Latest, names.latest(self._job_id))
+        state = self._find(JobState, names.state(self._job_id))
         days = list(self._recorded(job, now))
         folder = names.ledger_folder(self._job_id)
         return JobDocuments(
             read_at=now,
             job=job,
-            state=self._find(JobState, names.state(self._job_id)),
+            state=state,
             plans=plans,
             forecasts=tuple(self._forecasts_of(plans)),
             actual=_by_hour(days),
@@ -63,20 +64,21 @@ class JobReader:
             manifest=self._manifest(latest),
             ledger=self._all(LedgerEntry, folder, lifetimes=False),
             lifetimes=self._all(VmLifetime, folder, lifetimes=True),
-            receipt=self._find(Receipt, names.receipt(self._job_id)),
+            receipt=self._receipt(state),
         )
 
     def _find(self, kind: type[T], name: str) -> T | None:
         return self._documents.peek(kind, name)
 
+    def _receipt(self, state: JobState | None) -> Receipt | None:
+        """Return the receipt of a job that is over; that of one retried since is out of date."""
+        is_over = state is not None and state.phase.is_final
+        return self._find(Receipt, names.receipt(self._job_id)) if is_over else None
+
     def _job(self) -> Job:
         job = self._find(Job, names.job(self._job_id))
         if job is None:
-            known = ", ".join(job_ids(self._store)) or "none"
-            raise InvalidInputError(
-                f"job {self._job_id!r}: expected a job in {self._store.url}, found none of that"
-                f" name. Jobs there: {known}."
-            )
+            raise no_such_job(self._store, self._job_id)
         return job
 
     def _all_plans(self) -> tuple[Plan, ...]:

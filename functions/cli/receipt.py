@@ -14,6 +14,7 @@ from functions.cli.options import BucketOption, JobArgument, JsonOption
 from functions.domain.accounting.document import Receipt
 from functions.errors import InvalidInputError
 from functions.handlers.documents import Documents
+from functions.handlers.finding import find_state
 from functions.handlers.settle import write_receipt
 from functions.report.receipt_lines import baseline_notes, basis_lines, receipt_lines
 from functions.report.receipt_tables import (
@@ -55,13 +56,16 @@ def receipt(  # noqa: PLR0913 - the options of one command
 ) -> None:
     """Print what a job that is over emitted, against what, on which accounting basis."""
     store = open_store(bucket)
-    found = Documents(store).peek(Receipt, names.receipt(job))
+    state = find_state(store, job).document
+    # One from before a retry is out of date: it is written anew when the job is over again.
+    found = Documents(store).peek(Receipt, names.receipt(job)) if state.phase.is_final else None
     if refresh:
         found = write_receipt(store, job, datetime.now(UTC))
     if found is None:
         raise InvalidInputError(
             f"job {job!r}: expected a receipt in {bucket}, found none. It is written once the job"
-            " has finished or failed and its VMs are gone: see `smartscheduler status`."
+            " has finished, failed or was cancelled, and its VMs are gone: see `smartscheduler"
+            " status`."
         )
     if csv_file is not None:
         _write_csv(found, csv_file)

@@ -25,6 +25,8 @@ class Glance:
 
     job: OpenJob
     is_final: bool = False
+    is_paused: bool = False
+    """Whether a person wants it to rest: not planned, but the forecast reaches to its deadline."""
     is_readable: bool = True
     """Whether its documents could be read; the log says why not."""
     plan_id: str | None = None
@@ -56,4 +58,6 @@ def glance(documents: Documents, job: OpenJob) -> Glance:
         extra = {"event": "unforeseen", "job_id": job_id}
         _LOG.exception("job %s could not be planned or settled", job_id, extra=extra)
         return Glance(job=job, is_readable=False)
-    return Glance(job=job, plan_id=state.document.plan_id, deadline=deadline)
+    found = state.document
+    is_paused = not found.phase.may_run
+    return Glance(job=job, plan_id=found.plan_id, deadline=deadline, is_paused=is_paused)

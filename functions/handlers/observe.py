@@ -52,7 +52,7 @@ def observe(ports: Ports, timing: Timing, job_id: str, vms: Sequence[Vm]) -> Sig
         return AtRest.UNKNOWN
     state = found.document
     mine = [vm for vm in vms if vm.job_id == job_id]
-    if state.phase.is_final and state.target is None and not mine:
+    if state.is_cleared and not mine:
         return AtRest.OVER
     plan = state.plan_id and documents.get(Plan, names.plan(job_id, state.plan_id))
     seen = Observation(

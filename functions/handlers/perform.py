@@ -15,6 +15,7 @@ from functions.domain.lifecycle.actions import (
     Delete,
     DropTarget,
     Insert,
+    MakePlan,
     Reserve,
     SetIntervalEnd,
     StopByForce,
@@ -77,6 +78,11 @@ def stop_overdue_vms(ports: Ports, timing: Timing, vms: Sequence[Vm]) -> None:
 def _do(ports: Ports, sighting: Sighting, action: Action) -> bool:
     seen = sighting.seen
     match action:
+        case MakePlan():
+            from functions.handlers.plan_now import plan_now  # noqa: PLC0415 - brings the planner
+
+            plan_now(ports, seen.job, seen.vms)
+            again = False  # The plan wakes everybody.
         case Reserve():
             again = _save(ports, sighting, transitions.reserved(seen, action))
         case DropTarget():

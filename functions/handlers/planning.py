@@ -8,7 +8,7 @@ from forecaster.series import Forecast
 from functions.domain.job import work_left_h
 from functions.domain.lifecycle.state import JobState
 from functions.domain.lifecycle.vm import Vm
-from functions.domain.plan.document import Plan
+from functions.domain.plan.document import Plan, plan_id_of
 from functions.domain.plan.replan import replan
 from functions.errors import InvalidInputError, StaleStateError
 from functions.handlers.documents import Documents
@@ -25,7 +25,7 @@ TRIES = 5
 
 
 def plan_job(ports: Ports, forecast: Forecast, job_id: str, vms: Sequence[Vm]) -> Plan:
-    """Return the job's plan under `forecast`; made, stored and put in force if it is new.
+    """Return the job's plan in force; made under `forecast` and stored if there is none newer.
 
     Raises:
         PermanentError: the job cannot be planned; the message says what to mend.
@@ -34,10 +34,13 @@ def plan_job(ports: Ports, forecast: Forecast, job_id: str, vms: Sequence[Vm]) -
     documents = Documents(ports.store)
     job = documents.get(Job, object_names.job(job_id))
     state = documents.get(JobState, object_names.state(job_id))
-    plan = _make(ports, forecast, job, state, vms)
-    name = object_names.plan(job_id, plan.plan_id)
-    if not documents.create(name, plan):
-        # A tick that was cut off stored it, and it is not changed.
+    plan_id = _plan_id(forecast, state, ports.clock.now())
+    name = object_names.plan(job_id, plan_id)
+    is_new = state.plan_id is None or state.plan_id < plan_id
+    fresh = _make(ports, forecast, job, state, vms) if is_new else None
+    if fresh is not None and documents.create(name, replace(fresh, plan_id=plan_id)):
+        plan = replace(fresh, plan_id=plan_id)
+    else:  # In force, or stored by a tick that was cut off: it is not changed.
         plan = documents.get(Plan, name)
     message = WakeUp(
         kind=WakeUpKind.PLAN,
@@ -50,6 +53,18 @@ def plan_job(ports: Ports, forecast: Forecast, job_id: str, vms: Sequence[Vm]) -
     return plan
 
 
+def _plan_id(forecast: Forecast, state: JobState, now: datetime) -> str:
+    """Return the id of the plan to be made: one per forecast, as a tick may be repeated.
+
+    Where the plan of this forecast is void, since the job was resumed meanwhile, the next one
+    is named after the minute in which it is made. One that is in force and as new stays.
+    """
+    usual = plan_id_of(forecast.origin)
+    if state.plan_id is not None:
+        return max(usual, state.plan_id)
+    return plan_id_of(now) if state.seq else usual
+
+
 def _put_in_force(documents: Documents, plan: Plan) -> int:
     """Name the plan in the state and return its `seq`; the functions write there too."""
     name = object_names.state(plan.job_id)
@@ -58,7 +73,8 @@ def _put_in_force(documents: Documents, plan: Plan) -> int:
         if found is None:
             raise InvalidInputError(f"{name}: expected an object, found none. Submit the job anew.")
         state = found.document
-        if state.plan_id is not None and state.plan_id >= plan.plan_id:
+        is_newer = state.plan_id is not None and state.plan_id >= plan.plan_id
+        if is_newer or not state.phase.may_run:
             return state.seq
         state = replace(state, plan_id=plan.plan_id, seq=state.seq + 1)
         try:
@@ -78,12 +94,14 @@ def _make(ports: Ports, forecast: Forecast, job: Job, state: JobState, vms: Sequ
         vms,
     )
     lease = documents.peek(Lease, object_names.lease(job.job_id))
+    running = _running(job, lease, vms, now)
     return replan(
         job,
         forecast,
         now=now,
         work_left_h=work_left_h(job, progress),
-        running_in=_running_in(job, lease, vms, now),
+        running_in=running.compute_zone if running else None,
+        running_since=_since(running, state) if running else None,
         blocked=tuple(block.place for block in state.blocked if now < block.until),
     )
 
@@ -102,8 +120,8 @@ def _true_progress(
     return progress
 
 
-def _running_in(job: Job, lease: Lease | None, vms: Sequence[Vm], now: datetime) -> str | None:
-    """Where going on costs nothing: at the lease's holder, else at the newest VM that is up."""
+def _running(job: Job, lease: Lease | None, vms: Sequence[Vm], now: datetime) -> Vm | None:
+    """Return the VM that can go on at no cost: the lease's holder, else the newest that is up."""
     mine = [vm for vm in vms if vm.job_id == job.job_id]
     alive = [vm for vm in mine if vm.is_alive and vm.interval_end > now]
     alive.sort(key=lambda vm: vm.incarnation)
@@ -113,4 +131,12 @@ def _running_in(job: Job, lease: Lease | None, vms: Sequence[Vm], now: datetime)
         if lease is not None and not lease.released and vm.incarnation == lease.incarnation
     ]
     newest = (holder or alive)[-1:]
-    return newest[0].compute_zone if newest else None
+    return newest[0] if newest else None
+
+
+def _since(vm: Vm, state: JobState) -> datetime:
+    """Return when its interval began: a VM that was booted ahead waits for it."""
+    target = state.target
+    if target is None or target.incarnation != vm.incarnation:
+        return vm.created_at
+    return max(vm.created_at, target.interval_start)

@@ -39,12 +39,13 @@ TRIES = 5
 def settle_job(ports: Ports, state: JobState, vms: Sequence[Vm]) -> bool:
     """Write or renew the receipt of a job that is over; return whether all its hours are in.
 
-    Nothing happens while a VM of the job is still there: its lifetime is not yet booked. The job
+    Nothing happens before it is closed, nor while a VM of it is there, not yet booked. The job
     is settled, and no longer looked at, once nothing is left to be published or revised.
     """
     if state.settled:
         return True
-    if not state.phase.is_final or any(vm.job_id == state.job_id for vm in vms):
+    is_closed = state.phase.is_final and state.closed_at is not None
+    if not is_closed or any(vm.job_id == state.job_id for vm in vms):
         return False
     now = ports.clock.now()
     receipt = write_receipt(ports.store, state.job_id, now)
@@ -52,7 +53,8 @@ def settle_job(ports: Ports, state: JobState, vms: Sequence[Vm]) -> bool:
         documents = Documents(ports.store)
         name = object_names.state(state.job_id)
         found = documents.find(JobState, name)
-        if found is not None:
+        # A person may have it tried once more meanwhile.
+        if found is not None and found.document.phase.is_final:
             settled = replace(found.document, settled=True)
             documents.write(name, settled, if_generation=found.generation)
         _LOG.info(
@@ -107,7 +109,7 @@ def _evidence(documents: Documents, job_id: str, now: datetime) -> Evidence:
     if not state.phase.is_final or state.closed_at is None:
         raise InvalidInputError(
             f"job {job_id}: expected one that is over, found it {state.phase}. Its receipt is"
-            " written when it has finished or failed: see `smartscheduler status`."
+            " written when it has finished, failed or was cancelled: see `smartscheduler status`."
         )
     ledger = _entries(documents, LedgerEntry, job_id)
     lifetimes = _entries(documents, VmLifetime, job_id)

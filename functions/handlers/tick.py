@@ -143,7 +143,7 @@ class _Outcome(Enum):
     PLANNED = auto()
     SETTLED = auto()
     WAITS = auto()
-    """Over, and not all of its hours are published, or a VM of it is left."""
+    """Paused; or over, and not all of its hours are published, or a VM of it is left."""
     FAILED = auto()
 
 
@@ -158,14 +158,18 @@ class _Turn:
     now: datetime
 
     def is_planned(self, seen: Glance) -> bool:
-        """Whether a plan of this forecast is in force."""
-        return seen.plan_id is not None and seen.plan_id >= plan_id_of(self.forecast.origin)
+        """Whether a plan of this forecast is in force, or none is wanted."""
+        return seen.is_paused or (
+            seen.plan_id is not None and seen.plan_id >= plan_id_of(self.forecast.origin)
+        )
 
     def of(self, seen: Glance) -> tuple[_Outcome, datetime | None]:
         """Plan or settle a job; return how it went, and when something must happen next."""
         job_id = seen.job.job_id
         if not seen.is_readable:
             return _Outcome.FAILED, None
+        if seen.is_paused:
+            return _Outcome.WAITS, None
         try:
             if seen.is_final:
                 return self._settle(seen), None

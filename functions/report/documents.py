@@ -45,7 +45,9 @@ class JobDocuments:
 
     @property
     def plan(self) -> Plan | None:
-        """The plan in force; the newest one if the state names none."""
+        """The plan in force; the newest one if the state names none and none is void."""
+        if self.state is not None and self.state.seq and self.state.plan_id is None:
+            return None
         named = self.state.plan_id if self.state else None
         newest = self.plans[-1] if self.plans else None
         return next((plan for plan in self.plans if plan.plan_id == named), newest)

@@ -75,7 +75,7 @@ def baseline_notes(baselines: Iterable[Baseline]) -> tuple[str, ...]:
 
 def _course(receipt: Receipt) -> str:
     is_finished = receipt.outcome is Phase.FINISHED
-    end = f"{'Finished' if is_finished else 'Failed'} {receipt.finished_at:%Y-%m-%d %H:%M} UTC"
+    end = f"{receipt.outcome.value.capitalize()} {receipt.finished_at:%Y-%m-%d %H:%M} UTC"
     if receipt.deadline is not None and is_finished:
         early_h = (receipt.deadline - receipt.finished_at) / _HOUR
         word = "before" if early_h >= 0 else "AFTER"

@@ -24,6 +24,7 @@ def story(documents: JobDocuments) -> tuple[Event, ...]:
         Event(at=documents.job.submitted_at, text=f"job {documents.job.job_id} submitted"),
         *_plans(documents),
         *_vms(documents),
+        *_wishes(documents),
         *_end(documents),
     ]
     return tuple(sorted(event for event in events if event.at <= documents.read_at))
@@ -96,6 +97,11 @@ def _vms(documents: JobDocuments) -> list[Event]:
     return events
 
 
+def _wishes(documents: JobDocuments) -> list[Event]:
+    wishes = documents.state.wishes if documents.state else ()
+    return [Event(at=wish.at, text=f"a person asked: {wish.verb}") for wish in wishes]
+
+
 def _end(documents: JobDocuments) -> list[Event]:
     events = []
     state = documents.state
@@ -103,6 +109,8 @@ def _end(documents: JobDocuments) -> list[Event]:
         events.append(Event(at=state.closed_at, text="job finished"))
     if state and state.closed_at and state.phase is Phase.FAILED:
         events.append(Event(at=state.closed_at, text=f"job failed: {state.message}"))
+    if state and state.closed_at and state.phase is Phase.CANCELLED:
+        events.append(Event(at=state.closed_at, text="job cancelled"))
     if documents.receipt:
         receipt = documents.receipt
         whole = "all hours of the job in" if receipt.complete else "hours not yet published missing"

@@ -15,6 +15,7 @@ def facts(documents: JobDocuments) -> tuple[tuple[str, str], ...]:
     pairs = [("phase", state.phase.value if state else "not planned yet")]
     if state and state.message:
         pairs.append(("message", state.message))
+    pairs += _stopping(documents)
     if receipt:
         pairs += [
             ("emissions", f"{rounded(receipt.emissions_gco2eq)} gCO2eq"),
@@ -30,6 +31,16 @@ def facts(documents: JobDocuments) -> tuple[tuple[str, str], ...]:
     deadline = documents.job.effective_deadline
     pairs.append(("deadline, UTC", at_text(deadline) if deadline else "none"))
     return tuple(pairs)
+
+
+def _stopping(documents: JobDocuments) -> list[tuple[str, str]]:
+    """Name the VM that still trains though the job is to rest: the next heartbeat tells it."""
+    state, lease = documents.state, documents.lease
+    if state is None or state.phase.may_run or lease is None:
+        return []
+    if not lease.is_held(documents.read_at):
+        return []
+    return [("VM", f"{lease.holder.partition('/')[0]} writes a checkpoint and goes")]
 
 
 def _savings(receipt: Receipt) -> list[tuple[str, str]]:

@@ -104,7 +104,7 @@ def ran(documents: JobDocuments) -> tuple[Stretch, ...]:
 def planned(documents: JobDocuments) -> tuple[Stretch, ...]:
     """Return what is ahead of `read_at` by the plan in force, ascending."""
     plan, now = documents.plan, documents.read_at
-    if plan is None or (documents.state is not None and documents.state.phase.is_final):
+    if plan is None or (documents.state is not None and not documents.state.phase.may_run):
         return ()
     return tuple(
         Stretch(

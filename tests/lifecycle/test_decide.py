@@ -12,6 +12,7 @@ from functions.domain.lifecycle.actions import (
     Delete,
     DropTarget,
     Insert,
+    MakePlan,
     Owner,
     Reserve,
     SetIntervalEnd,
@@ -160,9 +161,14 @@ def test_all_is_well_nothing_to_do() -> None:
     assert decide(seen(vm())) is None
 
 
-def test_no_plan_yet_nothing_to_do() -> None:
-    """Before the first forecast nothing is made."""
-    assert decide(seen(plan=None)) is None
+def test_a_job_without_plan_is_planned_before_anything_is_made() -> None:
+    """A new or resumed job does not wait for the next full hour."""
+    decided(seen(plan=None), MakePlan, Owner.START_VM)
+
+
+def test_a_vm_that_runs_is_not_stopped_for_want_of_a_plan() -> None:
+    """A job that was resumed before its VM had gone trains on while it is planned."""
+    decided(seen(vm(), plan=None), MakePlan, Owner.START_VM)
 
 
 def test_an_interval_without_vm_reserves_one() -> None:
@@ -247,6 +253,48 @@ def test_a_block_that_ran_out_blocks_no_more() -> None:
     action = decided(seen(state=JobState(job_id="digits", blocked=blocks)), Reserve, Owner.START_VM)
 
     assert action.compute_zone == DE
+
+
+@pytest.mark.parametrize("phase", [Phase.PAUSED, Phase.CANCELLED])
+def test_what_a_person_wants_to_rest_is_told_to_stop_and_not_made_anew(phase: Phase) -> None:
+    """With a checkpoint first: its interval ends now. What is down goes; nothing is made."""
+    state = JobState(job_id="digits", phase=phase, incarnation=1, closed_at=NOON)
+    stopping = vm(interval_end=NOON)
+    down = vm(status=VmStatus.TERMINATED)
+
+    action = decided(seen(vm(), state=state), SetIntervalEnd, Owner.STOP_VM)
+    assert action.end == NOON
+    assert decide(seen(stopping, state=state)) is None
+    decided(seen(stopping, state=state, now=NOON + 6 * MINUTE), StopByForce, Owner.STOP_VM)
+    decided(seen(down, state=state), Delete, Owner.STOP_VM)
+    assert decide(seen(state=state, plan=None)) is None
+
+
+def test_a_vm_on_order_is_given_up_when_the_job_is_paused() -> None:
+    """If it comes all the same, it is told to stop at once."""
+    state = JobState(job_id="digits", phase=Phase.PAUSED, incarnation=1, target=target())
+
+    action = decided(seen(state=state), DropTarget, Owner.START_VM)
+    assert "paused" in action.reason
+    decided(seen(vm(), state=state), SetIntervalEnd, Owner.STOP_VM)
+
+
+def test_the_deployments_clock_says_when_a_cancelled_job_was_over() -> None:
+    """A person's clock may be off; the receipt rests on that time."""
+    state = JobState(job_id="digits", phase=Phase.CANCELLED, message="cancelled by a person")
+
+    action = decided(seen(vm(), state=state), Close, Owner.STOP_VM)
+
+    assert (action.phase, action.reason) == (Phase.CANCELLED, "cancelled by a person")
+
+
+def test_a_paused_job_whose_last_checkpoint_is_the_final_one_is_finished() -> None:
+    """It was about to end when it was paused."""
+    state = JobState(job_id="digits", phase=Phase.PAUSED, incarnation=1)
+
+    action = decided(seen(state=state, latest=latest(9, finished=True)), Close, Owner.STOP_VM)
+
+    assert action.phase is Phase.FINISHED
 
 
 def test_the_target_of_a_move_is_made_while_the_source_trains() -> None:
@@ -352,7 +400,7 @@ def test_a_silent_vm_is_stopped_by_force_unless_it_holds_the_lease() -> None:
 def test_a_finished_job_is_closed_then_cleared() -> None:
     """First no VM may be made any more, then what is up is told to go, then removed."""
     done = latest(100, finished=True)
-    closed = JobState(job_id="digits", phase=Phase.FINISHED, incarnation=1)
+    closed = JobState(job_id="digits", phase=Phase.FINISHED, incarnation=1, closed_at=NOON)
 
     action = decided(seen(vm(), latest=done), Close, Owner.STOP_VM)
     assert action.phase is Phase.FINISHED

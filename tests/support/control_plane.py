@@ -17,7 +17,7 @@ from simulated_guest import Guest
 
 from forecaster.series import Forecast, IntensityHistory, IntensityHour, Method, ZoneForecast
 from functions.domain.lifecycle.actions import Owner
-from functions.domain.lifecycle.state import JobState
+from functions.domain.lifecycle.state import JobState, Verb
 from functions.domain.lifecycle.timing import Timing
 from functions.domain.lifecycle.vm import VmStatus
 from functions.domain.regions import GRID_ZONES
@@ -26,6 +26,7 @@ from functions.handlers.documents import Documents
 from functions.handlers.reconcile import reconcile
 from functions.handlers.submit import submit
 from functions.handlers.tick import tick
+from functions.handlers.wishes import Granted, wish
 from functions.ports import Ports
 from functions.wire import WakeUp, WakeUpKind
 from vm_runtime.contract import object_names
@@ -191,6 +192,10 @@ class World:
         """Submit a job; its script takes `steps_total` steps."""
         self.steps_total[job.job_id] = steps_total
         submit(self.store, self, job, {job.script: b""})
+
+    def wish(self, job_id: str, verb: Verb) -> Granted:
+        """Let a person ask for something; the command writes the state, and no message."""
+        return wish(self.store, job_id, verb, self.clock.now())
 
     def publish(self, message: WakeUp) -> None:
         """Queue a delivery to each function, as chaos wills."""

@@ -13,7 +13,15 @@ from forecaster.series import (
     Method,
     ZoneForecast,
 )
-from functions.domain.lifecycle.state import Block, JobState, Phase, Purpose, Target
+from functions.domain.lifecycle.state import (
+    Block,
+    JobState,
+    Phase,
+    Purpose,
+    Target,
+    Verb,
+    Wish,
+)
 from functions.domain.plan.document import Alternative, Plan, PlannedInterval, Policy
 from functions.domain.regions import GRID_ZONES, REGIONS
 from functions.wire import WakeUp, WakeUpKind
@@ -143,6 +151,7 @@ states = st.builds(
     blocked=st.lists(st.builds(Block, place=compute_zones, until=times, reason=texts)).map(tuple),
     not_before=st.none() | times,
     closed_at=st.none() | times,
+    wishes=st.lists(st.builds(Wish, verb=st.sampled_from(Verb), at=times), max_size=3).map(tuple),
 )
 manifests = st.builds(
     CheckpointManifest,

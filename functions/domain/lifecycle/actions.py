@@ -22,6 +22,14 @@ OWNER_OF = {Purpose.START: Owner.START_VM, Purpose.MOVE: Owner.MOVE_VM}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MakePlan:
+    """Plan a job that has no plan, on the present hour's forecast: do not wait for the next."""
+
+    owner: Owner
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reserve:
     """Write the next incarnation's name and place into the state, before anything is made."""
 
@@ -91,4 +99,6 @@ class Close:
     """Kept as the state's message."""
 
 
-Action: TypeAlias = Reserve | Insert | DropTarget | SetIntervalEnd | StopByForce | Delete | Close
+Action: TypeAlias = (
+    MakePlan | Reserve | Insert | DropTarget | SetIntervalEnd | StopByForce | Delete | Close
+)

@@ -1,8 +1,8 @@
 """`decide`: from what is and what should be to the one next step. Pure.
 
 Order matters: what ends a job comes first, then what burns on, then who may train, then what
-is down (booking it decides how long the next VM has to wait), then what is missing: the VM
-that runs trains on meanwhile, and is only then told of the new plan.
+is down (booking it decides how long the next VM has to wait), then what is missing, a plan before
+a VM: the VM that runs trains on meanwhile, and is only then told of the new plan.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from functions.domain.lifecycle.actions import (
     Action,
     Close,
     Delete,
+    MakePlan,
     Owner,
     SetIntervalEnd,
     StopByForce,
@@ -31,10 +32,11 @@ def decide(seen: Observation) -> Action | None:
     rules: tuple[Callable[[Observation], Action | None], ...] = (
         _close,
         _end_what_burns_on,
-        _clear_out_final_job,
+        _clear_out_what_may_not_run,
         making.settle_pending,
         running.hand_over,
         _remove_what_is_down,
+        _make_plan,
         making.make_vm,
         running.follow_plan,
     )
@@ -46,7 +48,11 @@ def decide(seen: Observation) -> Action | None:
 
 
 def _close(seen: Observation) -> Action | None:
-    if seen.state.phase.is_final:
+    state = seen.state
+    if state.phase.is_final and state.closed_at is None:
+        # Cancelled by a person, whose clock may be off: the deployment's says when it was over.
+        return Close(owner=Owner.STOP_VM, phase=state.phase, reason=state.message)
+    if state.phase.is_final:
         return None
     if seen.has_finished:
         return Close(owner=Owner.STOP_VM, phase=Phase.FINISHED, reason="training is complete")
@@ -58,8 +64,9 @@ def _close(seen: Observation) -> Action | None:
         last = seen.state.message or "it ended"
         reason = (
             f"{seen.state.fruitless_vms} VMs in a row made no new checkpoint. Look at the VM's"
-            " serial console and the script's log, mend it, and submit the job again;"
-            f" it would resume from step {seen.step}. The last of them: {last}."
+            f" serial console and the script's log, mend it, and: smartscheduler retry"
+            f" {seen.job.job_id} (--source if the script was mended). It resumes from step"
+            f" {seen.step}. The last of them: {last}."
         )
         return Close(owner=Owner.STOP_VM, phase=Phase.FAILED, reason=reason)
     return None
@@ -90,8 +97,8 @@ def _end_what_burns_on(seen: Observation) -> Action | None:
     return None
 
 
-def _clear_out_final_job(seen: Observation) -> Action | None:
-    if not seen.state.phase.is_final:
+def _clear_out_what_may_not_run(seen: Observation) -> Action | None:
+    if seen.state.phase.may_run:
         return None
     for vm in seen.alive:
         if vm.interval_end > seen.now:
@@ -107,7 +114,7 @@ def _remove_what_is_down(seen: Observation) -> Action | None:
     newest = max((vm.incarnation for vm in seen.vms), default=0)
     for vm in sorted(down, key=lambda vm: vm.incarnation):
         moved = vm.incarnation < newest or _is_moving(seen)
-        if moved and not _successor_runs(seen, newest) and not seen.state.phase.is_final:
+        if moved and not _successor_runs(seen, newest) and seen.state.phase.may_run:
             continue
         owner = Owner.MOVE_VM if moved else Owner.STOP_VM
         return Delete(owner=owner, vm=vm, reason="it is down; all it knew is in the bucket")
@@ -123,3 +130,9 @@ def _successor_runs(seen: Observation, newest: int) -> bool:
         return False
     successor = next(vm for vm in seen.vms if vm.incarnation == newest)
     return successor.status in {VmStatus.RUNNING, VmStatus.TERMINATED}
+
+
+def _make_plan(seen: Observation) -> Action | None:
+    if not seen.state.phase.may_run or seen.plan is not None:
+        return None
+    return MakePlan(owner=Owner.START_VM, reason="it has no plan")

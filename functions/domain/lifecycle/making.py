@@ -44,7 +44,7 @@ def settle_pending(seen: Observation) -> Action | None:
 
 
 def _obsolete(seen: Observation, target: Target) -> str:
-    if seen.state.phase.is_final:
+    if not seen.state.phase.may_run:
         return f"job is {seen.state.phase}"
     if seen.now >= target.interval_end:
         return "its interval is over"
@@ -84,7 +84,7 @@ def _block(
 
 def make_vm(seen: Observation) -> Action | None:
     """Reserve a VM for the interval that runs or is about to, if none serves it."""
-    if seen.state.phase.is_final or seen.pending is not None:
+    if not seen.state.phase.may_run or seen.pending is not None:
         return None
     if _is_unjudged(seen):
         return None

@@ -29,7 +29,7 @@ def hand_over(seen: Observation) -> Action | None:
 
 def follow_plan(seen: Observation) -> Action | None:
     """Make each running VM's interval end what the plan says."""
-    if seen.state.phase.is_final:
+    if not seen.state.phase.may_run:
         return None
     # One that was told to stop is stopping and cannot be called back.
     vms = [vm for vm in seen.alive if vm.interval_end > seen.now]

@@ -12,15 +12,43 @@ class Phase(StrEnum):
 
     ACTIVE = "active"
     """Planned, waiting, running or moving."""
+    PAUSED = "paused"
+    """A person wants it to rest: not planned, no VM, until `resume`."""
     FINISHED = "finished"
     """Training is complete; VMs are being removed or gone."""
     FAILED = "failed"
-    """Given up; `message` says what a person must do."""
+    """Given up; `message` says what a person must do, before `retry`."""
+    CANCELLED = "cancelled"
+    """A person called it off; its checkpoints stay."""
+
+    @property
+    def may_run(self) -> bool:
+        """Whether the job is planned and VMs are made for it."""
+        return self is Phase.ACTIVE
 
     @property
     def is_final(self) -> bool:
-        """Whether no VM may be made for the job any more."""
-        return self is not Phase.ACTIVE
+        """Whether the job is over: it gets its receipt, and nothing happens by itself any more."""
+        return self in {Phase.FINISHED, Phase.FAILED, Phase.CANCELLED}
+
+
+class Verb(StrEnum):
+    """What a person can ask for a job that was submitted."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    RETRY = "retry"
+
+
+@document
+class Wish:
+    """What a person asked for, once it was granted."""
+
+    verb: Verb
+    """What."""
+    at: Utc
+    """When, by that person's clock: for people, nothing is decided by it."""
 
 
 class Purpose(StrEnum):
@@ -77,7 +105,7 @@ class JobState:
     seq: Count = 0
     """Grows with each plan; an older one is ignored."""
     plan_id: str | None = None
-    """The plan in force."""
+    """The plan in force; `None`: it has none, and is to be planned at once."""
     incarnation: Count = 0
     """Last incarnation given out."""
     target: Target | None = None
@@ -96,8 +124,15 @@ class JobState:
     """When it reached its final phase."""
     settled: bool = False
     """Whether its receipt is complete."""
+    wishes: tuple[Wish, ...] = ()
+    """What people asked for, in order; the last 50."""
     schema_version: Literal[1] = 1
     """Version of this document."""
+
+    @property
+    def is_cleared(self) -> bool:
+        """Whether the job is over and no VM of it is on order."""
+        return self.phase.is_final and self.closed_at is not None and self.target is None
 
     def blocks(self, compute_zone: str, now: datetime) -> Block | None:
         """Return the block in force for `compute_zone` or its region, `None` if free."""

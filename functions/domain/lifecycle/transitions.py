@@ -34,8 +34,8 @@ def reserved(seen: Observation, action: Reserve) -> JobState:
 def dropped(seen: Observation, action: DropTarget) -> JobState:
     """Forget the reserved VM; remember the blocked place."""
     state = replace(seen.state, target=None)
-    if state.phase.is_final:
-        return state  # Its message says why it is over, and what to do.
+    if not state.phase.may_run:
+        return state  # Its message says why it rests or is over, and what to do.
     state = replace(state, message=action.reason)
     if action.block is not None:
         state = replace(state, blocked=(*state.blocked, action.block))
@@ -49,7 +49,14 @@ def removed(seen: Observation, vm: Vm) -> JobState:
         return state
     had_a_chance = _had_a_chance(seen, state.target, vm)
     state = replace(state, target=None)
-    return _judged(seen, state) if had_a_chance and not state.phase.is_final else state
+    if not had_a_chance or state.phase.is_final:
+        return state
+    # The message of a job that rests says why; its VM still counts.
+    return (
+        replace(_judged(seen, state), message=state.message)
+        if not state.phase.may_run
+        else (_judged(seen, state))
+    )
 
 
 def closed(seen: Observation, action: Close) -> JobState:

@@ -10,9 +10,13 @@ from forecaster.left_out import LeftOut
 from vm_runtime.contract.base import Count, JobId, NonNegative, Utc, document
 
 
-def plan_id_of(forecast_origin: datetime) -> str:
-    """Return the id of the one plan that a job has under the forecast of `forecast_origin`."""
-    return f"{forecast_origin:%Y-%m-%dT%H%MZ}"
+def plan_id_of(time: datetime) -> str:
+    """Return the id of the one plan that a job has under the forecast made at `time`.
+
+    A plan made between two forecasts, since the one before it is void, has the id of its minute.
+    Later ones sort behind earlier ones.
+    """
+    return f"{time:%Y-%m-%dT%H%MZ}"
 
 
 @document
@@ -91,7 +95,8 @@ class Plan:
     """Where and when the work that is left of a job will be done."""
 
     plan_id: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d{4}Z$")
-    """The forecast's origin: one plan per job and forecast."""
+    """The forecast's origin: one plan per job and forecast. Or the minute in which it was made,
+    if the job was resumed or retried since the forecast."""
     job_id: JobId
     """The job."""
     created_at: Utc
