@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_world import HOUR, ORIGIN
 
-from functions.domain.plan.bounds import everything
 from functions.domain.plan.grid import Grid, make_grid
 from functions.domain.plan.optimum import cheapest_runs
 from functions.domain.plan.problem import Extras, Overheads, Problem, Run
@@ -246,22 +244,6 @@ def test_real_sizes_do_the_work_below_every_contiguous_run(
     )
     assert total <= contiguous * (1 + 1e-6)
     assert meter.total_gco2eq(bound(meter, work)) <= total * (1 + 1e-6)
-
-
-@settings(max_examples=12)
-@given(seed=st.integers(0, 10_000), work=st.integers(60, 710))
-def test_the_bounds_leave_out_nothing_that_matters(seed: int, work: int) -> None:
-    """At full size the search within bounds finds the very runs of the search of everything."""
-    rng = np.random.default_rng(seed)
-    problem = _terms(_grid([60] * 12, rng.uniform(50, 400, (12, 5)).tolist())).problem(work, None)
-    with patch("functions.domain.plan.optimum.find_bounds", _no_bounds):
-        of_everything = cheapest_runs(problem)
-    assert cheapest_runs(problem) == of_everything
-
-
-def _no_bounds(problem: Problem) -> Mock:
-    limitless = {"lowest": 0.0, "guess.return_value": float("inf")}
-    return Mock(keep=lambda _: everything(problem, problem.work_min), **limitless)
 
 
 def test_slots_are_aligned_to_the_clock_and_cut_at_both_ends() -> None:

@@ -10,10 +10,12 @@
 from dataclasses import dataclass
 
 from functions.domain.plan.grid import HOUR_MIN, MINUTE
+from functions.domain.plan.optimum import cheapest_runs_of
 from functions.domain.plan.problem import Run
+from functions.domain.plan.shared import SharedTables
 from functions.domain.plan.task import Task
 from functions.domain.plan.terms import Terms
-from functions.domain.plan.ways import cleanest, cleanest_halves, soonest, work_min
+from functions.domain.plan.ways import DAY_MIN, cleanest, cleanest_halves, soonest, work_min
 
 INTENSITY, INTERVAL = "max_carbon_intensity_gco2eq_per_kwh", "min_interval_minutes"
 
@@ -31,20 +33,32 @@ class Choice:
     impossible: str | None = None
 
 
-def choose(task: Task) -> Choice:
-    """Return what is planned for `task`."""
+def choose(task: Task, tables: SharedTables | None = None) -> Choice:
+    """Return what is planned for `task`; `tables` make it quicker for many in a row."""
     if task.work == 0:
         return Choice(runs=(), meets_deadline=True)
     if task.work is None or task.deadline is None:
         return _choose_halves(task)
     if task.deadline_min > 0:
         for set_aside in _ways_to_give_up(task):
-            terms = limited(task, set_aside).until(task.deadline_min)
-            left = 0 if INTERVAL in set_aside else task.running_left_min
-            runs = cleanest(terms, task.work, task.running, left)
+            runs = _cleanest(task, task.work, set_aside, tables)
             if runs is not None:
                 return Choice(runs=runs, meets_deadline=True, set_aside=set_aside)
     return _as_soon_as_can_be(task, task.work)
+
+
+def _cleanest(
+    task: Task, work: int, set_aside: tuple[str, ...], tables: SharedTables | None
+) -> tuple[Run, ...] | None:
+    terms, until = limited(task, set_aside), task.deadline_min
+    left = 0 if INTERVAL in set_aside else task.running_left_min
+    if tables is not None:
+        # Whole days, so that jobs of many deadlines share a table.
+        days = terms.until(-(-until // DAY_MIN) * DAY_MIN)
+        table = tables.table_of(days.problem(work, task.running, left))
+        if table is not None:
+            return cheapest_runs_of(table, work, until)
+    return cleanest(terms.until(until), work, task.running, left)
 
 
 def limited(task: Task, set_aside: tuple[str, ...]) -> Terms:

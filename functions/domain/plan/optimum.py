@@ -72,9 +72,15 @@ def cheapest_runs(problem: Problem) -> tuple[Run, ...] | None:
             limit = bounds.lowest + _WIDER * (limit - bounds.lowest)
 
 
+def cheapest_runs_of(table: Table, work_min: int, until_min: int) -> tuple[Run, ...] | None:
+    """Return the same from a table of everything, for any work and until any minute of it."""
+    last = table.last(work_min, until_min)
+    return None if last is None else trace(table, last)
+
+
 def _can_only_go_on(problem: Problem) -> bool:
     """Tell whether there is time for nothing but to go on: neither a move nor a pause fits."""
-    if _is_patient(problem):
+    if problem.is_patient:
         return False
     overheads, free_min = problem.overheads, problem.minutes - problem.work_min
     left_min = free_min - overheads.running_min
@@ -95,10 +101,6 @@ def _going_on(problem: Problem, place: int) -> tuple[Run, ...] | None:
     return (Run(place=place, begin_min=0, end_min=end_min, overhead_min=owed_min, entry=entry),)
 
 
-def _is_patient(problem: Problem) -> bool:
-    return problem.min_run_min > 1 or problem.running_left_min > 0
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
     table: Table | PatientTable
@@ -116,7 +118,7 @@ def _search(problem: Problem, kept: Kept | None, scale: float) -> _Found | None:
     if kept is None:
         return None
     table: Table | PatientTable
-    if _is_patient(problem):
+    if problem.is_patient:
         table = PatientTable(problem, kept, scale)
         last = table.fill()
     else:

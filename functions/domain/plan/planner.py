@@ -7,6 +7,7 @@ cannot be kept in `choice`. The intensity is the forecast's median.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 import numpy as np
 
@@ -20,12 +21,15 @@ from functions.domain.plan.places import find_places
 from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable
 from functions.domain.plan.problem import Run
 from functions.domain.plan.reason import Circumstances, reason_of
+from functions.domain.plan.shared import SharedTables
 from functions.domain.plan.task import Task, make_task
 from functions.domain.plan.ways import work_min
 from functions.errors import InvalidInputError, SchedulerError
 from vm_runtime.contract.job import Job
 
 _MOST_FALLBACKS = 3
+_AT_ONCE = 2000
+"""Requests that are planned together, and plans that wait to be yielded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +54,11 @@ def make_plan(  # noqa: PLR0913 - the facts of one job at one time; each is name
     blocked: Sequence[str] = (),
     created_at: datetime | None = None,
     prices: PriceTable = DEFAULT_PRICES,
+    tables: SharedTables | None = None,
 ) -> Plan:
     """Return the cleanest plan for what is left of `job`.
+
+    For many jobs see `make_plans`, or hand the same `tables` to each call.
 
     Args:
         job: the job, checked.
@@ -64,6 +71,7 @@ def make_plan(  # noqa: PLR0913 - the facts of one job at one time; each is name
         blocked: compute zones and regions in which no VM can be made.
         created_at: when the plan is made; `None`: `now`.
         prices: of machines.
+        tables: shared by plans made in a row; the plan is the same with or without.
 
     Raises:
         InvalidInputError: `now` is outside the forecast, the forecast names a grid zone twice, or
@@ -85,7 +93,7 @@ def make_plan(  # noqa: PLR0913 - the facts of one job at one time; each is name
         running_since=running_since,
         prices=prices,
     )
-    choice = choose(task)
+    choice = choose(task, tables)
     return _document(
         task,
         choice,
@@ -100,24 +108,41 @@ def make_plan(  # noqa: PLR0913 - the facts of one job at one time; each is name
 def make_plans(
     requests: Iterable[Request], forecast: Forecast, *, prices: PriceTable = DEFAULT_PRICES
 ) -> Iterator[Plan | SchedulerError]:
-    """Yield the plan of each request, or the error that explains why there is none.
+    """Yield the plan of each request in turn, or the error that explains why there is none.
 
-    One at a time: memory does not grow with the number of jobs, and one job's trouble does not
-    keep another from its plan.
+    Some thousand at a time: memory does not grow with the number of jobs, and one job's trouble
+    does not keep another from its plan. Among those, jobs of like regions are planned together.
     """
-    for request in requests:
-        try:
-            yield make_plan(
-                request.job,
-                forecast,
-                now=request.now,
-                work_left_h=request.work_left_h,
-                running_in=request.running_in,
-                blocked=request.blocked,
-                prices=prices,
-            )
-        except SchedulerError as error:
-            yield error
+    tables = SharedTables()
+    waiting = iter(requests)
+    while some := list(islice(waiting, _AT_ONCE)):
+        found: dict[int, Plan | SchedulerError] = {}
+        for index in sorted(range(len(some)), key=lambda each: _likeness(some[each])):
+            found[index] = _plan_or_error(some[index], forecast, prices, tables)
+        yield from (found[index] for index in range(len(some)))
+
+
+def _likeness(request: Request) -> tuple[object, ...]:
+    job = request.job
+    return request.now, job.allowed_regions, job.machine_type, request.running_in or ""
+
+
+def _plan_or_error(
+    request: Request, forecast: Forecast, prices: PriceTable, tables: SharedTables
+) -> Plan | SchedulerError:
+    try:
+        return make_plan(
+            request.job,
+            forecast,
+            now=request.now,
+            work_left_h=request.work_left_h,
+            running_in=request.running_in,
+            blocked=request.blocked,
+            prices=prices,
+            tables=tables,
+        )
+    except SchedulerError as error:
+        return error
 
 
 def _check_time(job: Job, forecast: Forecast, now: datetime) -> None:

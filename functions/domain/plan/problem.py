@@ -157,6 +157,11 @@ class Problem:
         return int(self.edges_min[-1])
 
     @property
+    def is_patient(self) -> bool:
+        """Whether a run may not end whenever it likes."""
+        return self.min_run_min > 1 or self.running_left_min > 0
+
+    @property
     def lengths_min(self) -> NDArray[np.int64]:
         """Length of each slot."""
         return np.diff(self.edges_min)

@@ -18,6 +18,8 @@ from forecaster.series import HOUR, Forecast, ZoneForecast
 from functions.domain.plan.document import Plan, PlannedInterval, Policy
 from functions.domain.plan.noise import AGAIN, BELIEF, Floats, noise
 from functions.domain.plan.planner import make_plan
+from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable
+from functions.domain.plan.shared import SharedTables
 from functions.domain.regions import region_of
 from vm_runtime.contract.job import Job
 
@@ -45,8 +47,13 @@ def replan(  # noqa: PLR0913 - the facts of one job at one time; each is named b
     running_in: str | None,
     running_since: datetime | None = None,
     blocked: Sequence[str] = (),
+    prices: PriceTable = DEFAULT_PRICES,
+    tables: SharedTables | None = None,
 ) -> Plan:
-    """Return the plan for what is left of `job`; arguments and errors are those of `make_plan`."""
+    """Return the plan for what is left of `job`; arguments and errors are those of `make_plan`.
+
+    For thousands of jobs in a row hand the same `SharedTables` to each call.
+    """
 
     def plan(some: Job) -> Plan:
         return make_plan(
@@ -57,6 +64,8 @@ def replan(  # noqa: PLR0913 - the facts of one job at one time; each is named b
             running_in=running_in,
             running_since=running_since,
             blocked=blocked,
+            prices=prices,
+            tables=tables,
         )
 
     fresh = plan(job)
