@@ -81,3 +81,10 @@ def tell_plan(plan: Plan) -> None:
             "grid_zone": plan.intervals[0].grid_zone if plan.intervals else "none",
         },
     )
+    if not plan.meets_deadline:
+        _LOG.warning(
+            "%s: the deadline cannot be met, it is planned to end as early as can be (%s)."
+            " Cancel it, or let it end late: smartscheduler cancel %s",
+            *(plan.job_id, plan.impossible or plan.reason, plan.job_id),
+            extra={"event": "deadline", "job_id": plan.job_id},
+        )

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from deployment import ARGS, REGIONS, SCRIPT, Deployment, deployment
+from typer.testing import CliRunner
 
+from functions.cli import app
 from functions.cli.demo.uninterrupted import Uninterrupted, run_uninterrupted
 from functions.domain.lifecycle.state import Phase
 from functions.local.cloud import EmbeddedCloud
@@ -86,6 +88,32 @@ def test_power_failure_and_resume(tmp_path: Path, straight: Uninterrupted) -> No
         again.finish("digits")
 
         assert len(again.ledger()) > 1
+
+
+def command(world: Deployment, name: str) -> None:
+    """Call a command as a person does."""
+    told = CliRunner().invoke(app, [name, "digits", "--bucket", world.cloud.store.url])
+    assert told.exit_code == 0, told.output
+
+
+def test_a_training_is_paused_and_resumed_by_a_person_and_loses_no_bit(world: Deployment) -> None:
+    """`pause` waits for no interval's end; while it rests no VM is there; `resume` ends it."""
+    world.submit()
+    world.wait(lambda: world.is_training(from_step=40), "training")
+
+    command(world, "pause")
+    world.wait(lambda: not world.cloud.compute.list(), "its VM to be gone")
+    last = world.ledger()[-1]
+    made = world.state().incarnation
+
+    assert world.state().phase is Phase.PAUSED
+    assert 40 <= last.last_step == last.committed_step
+
+    command(world, "resume")
+    world.finish("digits")
+
+    assert world.state().incarnation > made
+    assert world.ledger()[-1].last_step > last.last_step
 
 
 def test_a_broken_script_fails_with_its_traceback_and_harms_no_other(

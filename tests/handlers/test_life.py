@@ -96,7 +96,9 @@ def test_a_resumed_job_is_planned_and_made_a_vm_at_once(world: World) -> None:
     world.run(lambda: len(world.fleet.specs) > made, at_most_h=1.5)
 
 
-def test_a_resume_that_comes_too_late_for_the_deadline_says_so(world: World) -> None:
+def test_a_resume_that_comes_too_late_for_the_deadline_says_so(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     """And the job runs as soon as can be, to its end."""
     world.wish("digits", Verb.PAUSE)
     rest(world)
@@ -107,6 +109,7 @@ def test_a_resume_that_comes_too_late_for_the_deadline_says_so(world: World) -> 
     assert 0 < granted.late_h < 2
     world.run(world.is_over, at_most_h=4)
 
+    assert "the deadline cannot be met" in caplog.text
     assert world.state("digits").phase is Phase.FINISHED
 
 
