@@ -57,11 +57,11 @@ class Documents:
                 return None
         any_kind: Any = kind
         try:
-            return Versioned(
-                document=_decoded(any_kind, blob.data, name), generation=blob.generation
-            )
+            document = _decoded(any_kind, blob.data, name)
         except DocumentError as error:
             raise InvalidInputError(str(error)) from error
+        _check_owner(document, name)
+        return Versioned(document=document, generation=blob.generation)
 
     def get(self, kind: type[T], name: str) -> T:
         """Return the document.
@@ -129,6 +129,18 @@ class Documents:
 def _decoded(kind: Any, data: bytes, name: str) -> Any:  # noqa: ANN401 - a document and its class
     """Return the document in `data`; frozen, so the same bytes may give the same object."""
     return decode(kind, data, name=name)
+
+
+def _check_owner(document: object, name: str) -> None:
+    """Refuse a job's document in another's folder: VMs would be made in the other's name."""
+    said = getattr(document, "job_id", None)
+    if said is None or not name.startswith(object_names.JOBS):
+        return
+    if not name.startswith(object_names.job_folder(said)):
+        raise InvalidInputError(
+            f"{name}: expected the job_id of its folder, found {said!r}. Was it copied from"
+            " another job? Restore the object's older version, or submit the job anew."
+        )
 
 
 @contextmanager

@@ -130,6 +130,15 @@ def _insert(ports: Ports, sighting: Sighting, action: Insert) -> bool:
             message=str(error),
         )
     if operation.done and operation.failure is not None:
+        _LOG.warning(
+            *("%s was not made in %s: %s", target.vm, target.compute_zone, operation.message),
+            extra={
+                "event": "insert_refused",
+                "job_id": seen.job.job_id,
+                "failure": operation.failure,
+                "compute_zone": target.compute_zone,
+            },
+        )
         return perform(ports, sighting, give_up(seen, target, operation))
     asked = replace(seen.state, target=replace(target, operation=operation.name))
     return _save(ports, sighting, asked)
