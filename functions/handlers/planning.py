@@ -9,9 +9,12 @@ from functions.domain.job import work_left_h
 from functions.domain.lifecycle.state import JobState
 from functions.domain.lifecycle.vm import Vm
 from functions.domain.plan.document import Plan, plan_id_of
+from functions.domain.plan.prices import PriceTable
 from functions.domain.plan.replan import replan
+from functions.domain.plan.shared import SharedTables
 from functions.errors import InvalidInputError, StaleStateError
 from functions.handlers.documents import Documents
+from functions.handlers.prices import read_prices
 from functions.ports import Ports
 from functions.wire import WakeUp, WakeUpKind
 from vm_runtime.contract import object_names
@@ -24,8 +27,24 @@ TRIES = 5
 """Compare-and-swaps of the state against the functions that write it too."""
 
 
-def plan_job(ports: Ports, forecast: Forecast, job_id: str, vms: Sequence[Vm]) -> Plan:
+def plan_job(  # noqa: PLR0913 - what is shared by many is handed in
+    ports: Ports,
+    forecast: Forecast,
+    job_id: str,
+    vms: Sequence[Vm],
+    *,
+    prices: PriceTable | None = None,
+    tables: SharedTables | None = None,
+) -> Plan:
     """Return the job's plan in force; made under `forecast` and stored if there is none newer.
+
+    Args:
+        ports: the world.
+        forecast: of this hour.
+        job_id: which job.
+        vms: those of the job, at least.
+        prices: of machines; `None`: read them.
+        tables: for plans made in a row, see `replan`.
 
     Raises:
         PermanentError: the job cannot be planned; the message says what to mend.
@@ -37,7 +56,10 @@ def plan_job(ports: Ports, forecast: Forecast, job_id: str, vms: Sequence[Vm]) -
     plan_id = _plan_id(forecast, state, ports.clock.now())
     name = object_names.plan(job_id, plan_id)
     is_new = state.plan_id is None or state.plan_id < plan_id
-    fresh = _make(ports, forecast, job, state, vms) if is_new else None
+    fresh = None
+    if is_new:
+        prices = read_prices(documents) if prices is None else prices
+        fresh = _make(ports, forecast, job, state, vms, prices=prices, tables=tables)
     if fresh is not None and documents.create(name, replace(fresh, plan_id=plan_id)):
         plan = replace(fresh, plan_id=plan_id)
     else:  # In force, or stored by a tick that was cut off: it is not changed.
@@ -85,7 +107,16 @@ def _put_in_force(documents: Documents, plan: Plan) -> int:
     raise StaleStateError(f"{name}: changed under {TRIES} writes in a row; tick again")
 
 
-def _make(ports: Ports, forecast: Forecast, job: Job, state: JobState, vms: Sequence[Vm]) -> Plan:
+def _make(  # noqa: PLR0913 - as above
+    ports: Ports,
+    forecast: Forecast,
+    job: Job,
+    state: JobState,
+    vms: Sequence[Vm],
+    *,
+    prices: PriceTable,
+    tables: SharedTables | None,
+) -> Plan:
     documents = Documents(ports.store)
     now = ports.clock.now()
     progress = _true_progress(
@@ -103,6 +134,8 @@ def _make(ports: Ports, forecast: Forecast, job: Job, state: JobState, vms: Sequ
         running_in=running.compute_zone if running else None,
         running_since=_since(running, state) if running else None,
         blocked=tuple(block.place for block in state.blocked if now < block.until),
+        prices=prices,
+        tables=tables,
     )
 
 

@@ -18,6 +18,7 @@ from functions.domain.regions import PLACES, check_job, grid_zone_of
 from functions.errors import InvalidInputError, StaleStateError
 from functions.handlers.actual import read_actual
 from functions.handlers.documents import Documents
+from functions.handlers.prices import read_prices
 from functions.ports import Ports
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import CheckpointManifest, Latest
@@ -134,6 +135,7 @@ def _evidence(documents: Documents, job_id: str, now: datetime) -> Evidence:
         actual=actual.hours,
         basis=actual.basis,
         source=actual.source,
+        prices=read_prices(documents),
         looks=lambda: _looks(documents, job_id),
     )
 

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from functools import partial
@@ -13,6 +13,8 @@ from functions.domain.lifecycle.state import JobState
 from functions.domain.lifecycle.timing import Timing
 from functions.domain.lifecycle.vm import Vm
 from functions.domain.plan.document import Plan, plan_id_of
+from functions.domain.plan.prices import PriceTable
+from functions.domain.plan.shared import SharedTables
 from functions.domain.regions import GRID_ZONES
 from functions.errors import (
     IntensityUnavailableError,
@@ -24,6 +26,7 @@ from functions.handlers.documents import Documents
 from functions.handlers.glance import Glance, glance
 from functions.handlers.open_jobs import close_if_settled, open_jobs
 from functions.handlers.planning import plan_job
+from functions.handlers.prices import read_prices
 from functions.handlers.record import record_all
 from functions.handlers.settle import settle_job
 from functions.handlers.telling import tell_forecast, tell_plan
@@ -76,7 +79,14 @@ def tick(ports: Ports, timing: Timing, grid_zones: Sequence[str] = GRID_ZONES) -
     forecast = make_forecast(ports, origin, _horizon_h(glances, origin), grid_zones)
     tell_forecast(forecast)
     vms = by_job(ports.fleet.list())
-    turn = _Turn(ports=ports, timing=timing, forecast=forecast, vms=vms, now=now)
+    turn = _Turn(
+        ports=ports,
+        timing=timing,
+        forecast=forecast,
+        vms=vms,
+        now=now,
+        prices=read_prices(documents),
+    )
     glances.sort(key=lambda each: (turn.is_planned(each), *each.urgency))
     counts: Counter[_Outcome] = Counter()
     first_edge: datetime | None = None
@@ -156,6 +166,9 @@ class _Turn:
     forecast: Forecast
     vms: Mapping[str, Sequence[Vm]]
     now: datetime
+    prices: PriceTable
+    tables: SharedTables = field(default_factory=SharedTables)
+    """Jobs of like regions share what is computed for their plans."""
 
     def is_planned(self, seen: Glance) -> bool:
         """Whether a plan of this forecast is in force, or none is wanted."""
@@ -188,7 +201,14 @@ class _Turn:
             in_force = Documents(self.ports.store).peek(Plan, name)
             if in_force is not None:
                 return in_force
-        plan = plan_job(self.ports, self.forecast, job_id, self.vms.get(job_id, ()))
+        plan = plan_job(
+            self.ports,
+            self.forecast,
+            job_id,
+            self.vms.get(job_id, ()),
+            prices=self.prices,
+            tables=self.tables,
+        )
         tell_plan(plan)
         return plan
 

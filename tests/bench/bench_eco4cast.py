@@ -2,7 +2,7 @@
 
 120 jobs (seed 4) submitted at full hours of 2024-01-08 to 2024-06-26: 4 to 24 h of work, a deadline
 24 to 48 h later that leaves room for it, 250 W, a home among the twelve grid zones with complete
-records; once kept in its own zone, once free to use all twelve. Both see the shipped TCN's
+records; once kept in its own zone, once free to use all twelve. Both see the same TCN's
 forecast at submission and every six hours, and both are carried out alike: hour by hour on the
 recorded life-cycle intensity, 3 minutes of energy and time for a start, 5 for a move.
 
@@ -15,7 +15,11 @@ its defaults: a new plan every six hours, and the best of a grid of thresholds a
 for the fewest deadlines missed (then the most saved), once for the most saved, misses aside. Its
 grams are compared on the jobs that it ended in time, ours on the same ones.
 
-`HISTORY=DIR` names another folder of recorded hours; PEER_PYTHON its environment.
+`HISTORY=DIR` names another folder of recorded hours; PEER_PYTHON its environment. `WEIGHTS=DIR`
+names a network; the shipped one has learnt from these very months, which flatters both rules, and
+the output says so. One that has not:
+
+    python -m forecaster train --data DIR --out DIR --end 2024-01-01
 """
 
 import json
@@ -44,6 +48,7 @@ from vm_runtime.contract.job import Job
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "carbon-intensity"
 FOLDER = Path(os.environ.get("HISTORY") or SHARED)
+WEIGHTS = Path(os.environ["WEIGHTS"]) if os.environ.get("WEIGHTS") else None
 PEER = Path(__file__).with_name("eco4cast_peer.py")
 
 JOBS, SEED = 120, 4
@@ -334,9 +339,9 @@ def result(world: World, todo: Sequence[Job], rule: Rule) -> Result:
 
 @cache
 def recorded() -> World:
-    """Read the recorded hours and the shipped model."""
+    """Read the recorded hours and the model."""
     histories = {z: h for z, h in load_folder(FOLDER).items() if z in REGION_OF}
-    return World(histories=histories, forecaster=load_forecaster())
+    return World(histories=histories, forecaster=load_forecaster(WEIGHTS))
 
 
 def compared(*, free: bool) -> Iterator[Figure]:
@@ -391,13 +396,24 @@ def _short(parameters: Mapping[str, int]) -> str:
     return f"{'no limit' if limit >= 10**6 else f'{limit} g'}, {delta} g to move"
 
 
+def seen_figure() -> Figure:
+    """Say whether the network has learnt from the months that it forecasts here."""
+    manifest = load_forecaster(WEIGHTS).manifest
+    end = str(manifest.data.get("end", ""))
+    honest = bool(end) and datetime.fromisoformat(end) <= FIRST
+    told = "none of these months" if honest else "THESE MONTHS TOO, see WEIGHTS in the docstring"
+    return Figure(
+        what="the network has learnt from", ours=f"{told}; hours before {end[:10] or '?'}"
+    )
+
+
 def eco4cast_figures() -> list[Figure]:
     """Compare; or say by name what is not here."""
     if not FOLDER.is_dir():
         return [Figure(what="eco4cast's rule beside ours", ours=f"skipped: no {FOLDER.name} here")]
     if not os.environ.get("PEER_PYTHON"):
         return [Figure(what="eco4cast's rule beside ours", ours="skipped: PEER_PYTHON is not set")]
-    return [*compared(free=False), *compared(free=True)]
+    return [seen_figure(), *compared(free=False), *compared(free=True)]
 
 
 FIGURES = (eco4cast_figures,)

@@ -5,6 +5,8 @@ from datetime import date, datetime
 JOBS = "jobs/"
 OPEN_JOBS = "open/"
 """One small object for each job that still wants something; see `handlers.open_jobs`."""
+PRICES = "prices.json"
+"""The user's table of prices, if there is one; for all jobs."""
 
 
 def job_folder(job_id: str) -> str:

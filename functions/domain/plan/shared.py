@@ -7,6 +7,7 @@ is small. What is found is the same.
 
 from collections import OrderedDict
 from dataclasses import replace
+from threading import Lock
 
 from functions.domain.plan.bounds import everything
 from functions.domain.plan.problem import Problem, scale_of
@@ -24,11 +25,13 @@ class SharedTables:
     """Tables for plans made in a row: give one to `make_plan` or `replan` for many jobs.
 
     It keeps the few that were used last, so jobs in the order of their regions are quickest.
+    Threads may share it.
     """
 
     def __init__(self) -> None:
         """Begin without any."""
         self._seen: OrderedDict[tuple[object, ...], int] = OrderedDict()
+        self._lock = Lock()
         self._tables: OrderedDict[tuple[object, ...], Table] = OrderedDict()
 
     @property
@@ -42,7 +45,10 @@ class SharedTables:
         is_small = slots * problem.minutes * places <= _MOST_CELLS
         if not is_small or problem.is_patient or problem.extras is not None:
             return None
-        key = _key(problem)
+        with self._lock:
+            return self._find(_key(problem), problem)
+
+    def _find(self, key: tuple[object, ...], problem: Problem) -> Table | None:
         table = self._tables.get(key)
         if table is not None:
             self._tables.move_to_end(key)
