@@ -21,4 +21,4 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     reference = (tmp_path / "reference.html").read_text(encoding="utf-8")
     for name in ("IntervalTrainer", "EarlyStopping", "Forecast", "decide", "Receipt"):
-        assert f".{name}\"" in reference
+        assert f'.{name}"' in reference
