@@ -43,10 +43,12 @@ def run_tick(request: Request) -> ResponseReturnValue:
     try:
         result = tick(bootstrap.ports(), deployment.timing)
     except TransientError as error:
-        _LOG.warning("%s", error, extra={"schedule_time": schedule_time})
+        told = {"event": "tick_postponed", "schedule_time": schedule_time}
+        _LOG.warning("%s", error, extra=told)
         return jsonify(error=str(error)), 503
     except PermanentError as error:
-        _LOG.error("%s", error, extra={"schedule_time": schedule_time})
+        told = {"event": "tick_failed", "schedule_time": schedule_time}
+        _LOG.error("%s", error, extra=told)
         # 200: the scheduler's retries would not help, the next tick might.
         return jsonify(error=str(error)), 200
     extra = {key: str(value) for key, value in asdict(result).items()}
@@ -54,7 +56,7 @@ def run_tick(request: Request) -> ResponseReturnValue:
     if result.left:
         # 503: Cloud Scheduler calls again within the minute, and the next call goes on.
         text = f"tick of {extra['origin']}: no time left for {result.left} jobs; it is called again"
-        _LOG.warning("%s", text, extra=told)
+        _LOG.warning("%s", text, extra={**told, "event": "tick_unfinished"})
         return jsonify(extra), 503
     _LOG.info("tick of %s done", result.origin.isoformat(), extra=told)
     return jsonify(extra)
@@ -72,13 +74,14 @@ def run_step(owner: Owner, event: CloudEvent) -> None:
     try:
         message = decode_wake_up(_data(event))
     except InvalidInputError as error:
-        _LOG.error("refused, and a dead letter after its tries: %s", error, extra=extra)
+        told = {"event": "message_refused", **extra}
+        _LOG.error("refused, and a dead letter after its tries: %s", error, extra=told)
         abort(400, "no message of ours")
     try:
         reconcile(bootstrap.ports(), bootstrap.deployment().timing, owner, message)
     except PermanentError as error:
         # Acknowledged: it would fail again the same way, for ever.
-        _LOG.error("%s", error, extra=extra)
+        _LOG.error("%s", error, extra={"event": "step_failed", **extra})
 
 
 def _admit_caller() -> None:
@@ -89,7 +92,7 @@ def _admit_caller() -> None:
         _LOG.error("caller refused: %s", error, extra={"event": "caller_refused"})
         abort(401, "not the caller of this function")
     except TransientError as error:
-        _LOG.warning("%s", error)
+        _LOG.warning("%s", error, extra={"event": "caller_unknown"})
         abort(503, "it cannot be told now who calls")
 
 

@@ -226,7 +226,8 @@ class ComputeEngineFleet:
                     verb="setMetadata",
                 )
             except ConditionNotMetError as error:
-                _LOG.info("VM %s: metadata changed meanwhile: %s", vm.name, error)
+                told = {"event": "metadata_raced"}
+                _LOG.info("VM %s: metadata changed meanwhile: %s", vm.name, error, extra=told)
             else:
                 return
         raise UnavailableError(
@@ -265,7 +266,10 @@ class ComputeEngineFleet:
         except NotFoundError:
             return None
         if instance.labels.get(Label.MANAGED_BY) != MANAGED_BY:
-            _LOG.warning("VM %s: its label was taken away meanwhile; left alone", vm.name)
+            told = {"event": "label_lost"}
+            _LOG.warning(
+                "VM %s: its label was taken away meanwhile; left alone", vm.name, extra=told
+            )
             return None
         return instance.metadata
 

@@ -49,6 +49,7 @@ def read_vm(instance: "compute_v1.Instance") -> Vm | None:
             "VM %s in %s has the label %s=%s, but %s. It is left alone and may cost money: mend"
             " the label or metadata, or delete it: gcloud compute instances delete %s --zone %s",
             *(instance.name, zone, Label.MANAGED_BY, MANAGED_BY, error, instance.name, zone),
+            extra={"event": "vm_unreadable"},
         )
         return None
 
@@ -98,6 +99,7 @@ def _status(instance: "compute_v1.Instance") -> VmStatus:
         _LOG.warning(
             "VM %s: unknown status %r is taken for STAGING; add it to compute_reading._STATUS",
             *(instance.name, instance.status),
+            extra={"event": "vm_status_unknown"},
         )
         return VmStatus.STAGING
     return status
@@ -130,6 +132,7 @@ def _run_until(instance: "compute_v1.Instance", created_at: datetime) -> datetim
         "VM %s: expected scheduling.maxRunDuration, found none: nothing but the scheduler stops"
         " it. Did somebody change it by hand?",
         instance.name,
+        extra={"event": "vm_unbounded"},
     )
     return created_at + LONGEST_RUN
 

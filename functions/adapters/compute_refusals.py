@@ -15,11 +15,9 @@ _ENDINGS: dict[FailureKind | None, str] = {
 
 def refused(spec: VmSpec, failure: FailureKind | None, error: Exception) -> Operation:
     """A done operation that Compute Engine does not know; its name says how it ended."""
-    _LOG.log(
-        logging.WARNING if failure else logging.INFO,
-        "VM %s was not made in %s: %s",
-        *(spec.name, spec.compute_zone, error),
-    )
+    if failure is None:
+        told = {"event": "vm_exists"}
+        _LOG.info("VM %s exists in %s: %s", spec.name, spec.compute_zone, error, extra=told)
     return Operation(
         name=f"{_ENDINGS[failure]}{spec.name}",
         compute_zone=spec.compute_zone,

@@ -98,7 +98,8 @@ class ElectricityMaps:
                 return self._past_range(grid_zone, before)
             except IntensityRefusedError as error:
                 # What `/zones` promises is not always kept.
-                _LOG.warning("%s; asking for the last 24 h instead", error)
+                told = {"event": "source_limited"}
+                _LOG.warning("%s; asking for the last 24 h instead", error, extra=told)
         return read_hours(self._ask(grid_zone, HISTORY, {}), grid_zone, before=before)
 
     def _past_range(self, grid_zone: str, before: datetime) -> Sequence[IntensityHour]:
@@ -118,7 +119,11 @@ class ElectricityMaps:
         try:
             return read_access(self._get_once.get(f"{self._base_url}/zones", {}))
         except (NoAnswerError, RefusedError, IntensityUnavailableError) as error:
-            _LOG.warning("Electricity Maps: cannot tell what the key may do (%s)", error)
+            _LOG.warning(
+                "Electricity Maps: cannot tell what the key may do (%s)",
+                error,
+                extra={"event": "source_limited"},
+            )
             return None
 
     def _check_key(self) -> None:

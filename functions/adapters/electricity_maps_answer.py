@@ -97,7 +97,8 @@ def _rows(answer: _Answer, who: str) -> Iterator[_Row]:
         try:
             yield _Row.model_validate(row)
         except ValidationError as error:
-            _LOG.warning("%s: left out a row: %s", who, explain(error)[:300])
+            told = {"event": "hour_left_out"}
+            _LOG.warning("%s: left out a row: %s", who, explain(error)[:300], extra=told)
 
 
 def _check(answer: _Answer, rows: list[_Row], grid_zone: str) -> None:
@@ -139,4 +140,7 @@ def _hours(rows: list[_Row], who: str) -> Iterator[IntensityHour]:
                 estimated=bool(method) if row.is_estimated is None else row.is_estimated,
             )
         except ValidationError as error:
-            _LOG.warning("%s: left out %s: %s", who, row.datetime, explain(error)[:300])
+            _LOG.warning(
+                *("%s: left out %s: %s", who, row.datetime, explain(error)[:300]),
+                extra={"event": "hour_left_out"},
+            )

@@ -134,5 +134,9 @@ def _retry_after_s(answer: requests.Response) -> float:
     try:
         return RetryAfter().parse_retry_after(value)
     except InvalidHeader:
-        _LOG.warning("Retry-After: expected seconds or a date, found %r", value[:40])
+        _LOG.warning(
+            "Retry-After: expected seconds or a date, found %r",
+            value[:40],
+            extra={"event": "source_limited"},
+        )
         return 0.0

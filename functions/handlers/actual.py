@@ -57,7 +57,8 @@ def _days(
         try:
             found = documents.peek(IntensityDay, name)
         except InvalidInputError as error:
-            _LOG.error("%s", error, extra={"grid_zone": grid_zone})
+            told = {"event": "intensity_unreadable", "grid_zone": grid_zone}
+            _LOG.error("%s", error, extra=told)
             continue
         if found is not None:
             yield found

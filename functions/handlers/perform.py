@@ -60,7 +60,8 @@ def perform(ports: Ports, sighting: Sighting, action: Action) -> bool:
         if seen.state.phase.is_final:
             raise
         reason = f"{type(action).__name__}: {error}"
-        _LOG.error("%s", reason, extra={"job_id": seen.job.job_id})
+        told = {"event": "right_missing", "job_id": seen.job.job_id}
+        _LOG.error("%s", reason, extra=told)
         close = Close(owner=action.owner, phase=Phase.FAILED, reason=reason)
         return _save(ports, sighting, transitions.closed(seen, close))
 
@@ -71,7 +72,8 @@ def stop_overdue_vms(ports: Ports, timing: Timing, vms: Sequence[Vm]) -> None:
     for vm in vms:
         action = stop_overdue(now, timing, [vm])
         if action is not None:
-            _LOG.warning("StopByForce: %s", action.reason, extra={"job_id": vm.job_id})
+            told = {"event": "stopped_unread", "job_id": vm.job_id}
+            _LOG.warning("StopByForce: %s", action.reason, extra=told)
             ports.fleet.stop(vm, request_id=_request_id(now, timing, vm.name, "stop"))
 
 

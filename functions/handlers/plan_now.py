@@ -30,7 +30,7 @@ def plan_now(ports: Ports, job: Job, vms: Sequence[Vm]) -> None:
     now = ports.clock.now()
     origin = now.replace(minute=0, second=0, microsecond=0)
     forecast = Documents(ports.store).peek(Forecast, object_names.forecast(origin))
-    extra = {"job_id": job.job_id}
+    extra = {"event": "plan_postponed", "job_id": job.job_id}
     if forecast is None:
         _LOG.info("no forecast of this hour yet: the next tick plans it", extra=extra)
     elif not _reaches(forecast, job.effective_deadline):

@@ -50,7 +50,8 @@ def _record(ports: Ports, grid_zone: str, now: datetime) -> IntensityHistory | L
         trouble = _store(ports, grid_zone, fetched) or trouble
     except IntensityUnavailableError as error:
         trouble = str(error)
-        _LOG.warning("%s: %s", grid_zone, error, extra={"grid_zone": grid_zone})
+        told = {"event": "intensity_missing", "grid_zone": grid_zone}
+        _LOG.warning("%s: %s", grid_zone, error, extra=told)
     known = {hour.start: hour for hour in known_hours(ports, grid_zone, now - LOOKBACK, now)}
     # After a change of source the days of the old one stay as they are, and the new one's hours
     # of these days are in no file; they are all of one source, and so are what is known.
@@ -84,7 +85,8 @@ def _day(ports: Ports, grid_zone: str, day: date) -> IntensityDay | None:
     try:
         return Documents(ports.store).peek(IntensityDay, object_names.intensity(grid_zone, day))
     except InvalidInputError as error:
-        _LOG.error("%s", error, extra={"grid_zone": grid_zone})
+        told = {"event": "intensity_unreadable", "grid_zone": grid_zone}
+        _LOG.error("%s", error, extra=told)
         return None
 
 
@@ -96,7 +98,8 @@ def _store(ports: Ports, grid_zone: str, hours: Iterable[IntensityHour]) -> str:
             _store_day(ports, grid_zone, day, list(group))
         except (IntensityUnavailableError, InvalidInputError) as error:
             trouble = str(error)
-            _LOG.warning("%s: %s", grid_zone, error, extra={"grid_zone": grid_zone})
+            told = {"event": "intensity_not_stored", "grid_zone": grid_zone}
+            _LOG.warning("%s: %s", grid_zone, error, extra=told)
     return trouble
 
 

@@ -50,4 +50,7 @@ def submit(store: BlobStore, alarm: Alarm, job: Job, source: Mapping[str, bytes]
         alarm.tick_now()
     except TransientError as error:
         # The job is in: the next full hour plans it, and a second try would find its id taken.
-        _LOG.warning("%s: planned at the next full hour, not now (%s)", job.job_id, error)
+        told = {"event": "plan_postponed", "job_id": job.job_id}
+        _LOG.warning(
+            "%s: planned at the next full hour, not now (%s)", job.job_id, error, extra=told
+        )

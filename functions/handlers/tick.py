@@ -131,7 +131,8 @@ def make_forecast(
             return found
     except InvalidInputError as error:
         is_readable = False
-        _LOG.error("%s A new forecast is used and not stored.", error)
+        told = {"event": "forecast_unreadable"}
+        _LOG.error("%s A new forecast is used and not stored.", error, extra=told)
     histories, missing = record_all(ports, grid_zones, origin)
     if not histories:
         reasons = "; ".join(f"{each.grid_zone}: {each.reason}" for each in missing)
@@ -143,7 +144,8 @@ def make_forecast(
     if is_readable:
         documents.write(name, forecast)
     for each in forecast.left_out:
-        _LOG.warning("no forecast for %s: %s", each.grid_zone, each.reason)
+        told = {"event": "zone_left_out", "grid_zone": each.grid_zone}
+        _LOG.warning("no forecast for %s: %s", each.grid_zone, each.reason, extra=told)
     return forecast
 
 
