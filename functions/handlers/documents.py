@@ -20,6 +20,7 @@ from vm_runtime.storage.port import (
     BlobStore,
     PreconditionFailedError,
     StorageDeniedError,
+    StorageError,
     StorageUnavailableError,
 )
 
@@ -156,3 +157,10 @@ def _mapped(name: str) -> Iterator[None]:
         ) from error
     except StorageUnavailableError as error:
         raise UnavailableError(f"{name}: the bucket did not answer ({error})") from error
+    except BlobNotFoundError:
+        raise  # the caller's own business
+    except StorageError as error:
+        raise InvalidInputError(
+            f"{name[:200]!r}: the bucket has no such name ({error}). A document that was edited by"
+            " hand may name it: mend that."
+        ) from error

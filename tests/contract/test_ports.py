@@ -142,7 +142,10 @@ class Google:
         """What the cron expression means next."""
         minute, hour, day, month, _ = self._scheduler.jobs[BOUNDARY].schedule.split()
         numbers = (int(month), int(day), int(hour), int(minute))
-        return datetime(self._clock.now().year, *numbers, tzinfo=UTC)
+        now = self._clock.now()
+        fires = datetime(now.year, *numbers, tzinfo=UTC)
+        # A minute that has begun is missed, and comes again in a year.
+        return fires if fires > now else fires.replace(year=now.year + 1)
 
     def ticks(self) -> int:
         """How often the forecast's job was run."""

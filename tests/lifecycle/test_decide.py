@@ -137,7 +137,7 @@ def seen(*vms: Vm, **changes: object) -> Observation:
 
 def latest(step: int, *, finished: bool = False) -> Latest:
     """Return a pointer to a checkpoint."""
-    return Latest(checkpoint_id="x", step=step, incarnation=1, updated_at=NOON, finished=finished)
+    return Latest(checkpoint_id=None, step=step, incarnation=1, updated_at=NOON, finished=finished)
 
 
 def progress(state: RunState, **changes: object) -> Progress:

@@ -51,7 +51,7 @@ STATE = JobState(
 
 def seen(state: JobState = STATE, *, step: int = 50) -> Observation:
     """Return an observation with a checkpoint of `step`."""
-    latest = Latest(checkpoint_id="x", step=step, incarnation=3, updated_at=START)
+    latest = Latest(checkpoint_id=None, step=step, incarnation=3, updated_at=START)
     return Observation(
         now=END,
         timing=Timing(),

@@ -39,6 +39,7 @@ amounts = st.floats(0, 1e6)
 intensities = st.floats(0, 2000)
 job_ids = st.from_regex(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True)
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
+checkpoint_ids = st.from_regex(r"[0-9]{10}-[0-9]{6}(-[0-9]{2})?", fullmatch=True)
 digests = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 compute_zones = st.sampled_from([z for r in REGIONS.values() for z in r.compute_zones])
 grid_zones = st.sampled_from(GRID_ZONES)
@@ -155,7 +156,7 @@ states = st.builds(
 )
 manifests = st.builds(
     CheckpointManifest,
-    checkpoint_id=texts,
+    checkpoint_id=checkpoint_ids,
     job_id=job_ids,
     step=counts,
     incarnation=counts,
@@ -222,7 +223,7 @@ documents = st.one_of(
     _days(),
     st.builds(
         Latest,
-        checkpoint_id=st.none() | texts,
+        checkpoint_id=st.none() | checkpoint_ids,
         step=counts,
         incarnation=counts,
         updated_at=times,

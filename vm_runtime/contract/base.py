@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeAlias, TypeVar, dataclass_transform
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
@@ -12,6 +11,9 @@ T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 """Version of all documents; a reader refuses one that it does not know."""
+
+_LONGEST_PATH = 512
+"""Characters; with its folder it must fit into an object's name (1,024 bytes)."""
 
 _CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -33,9 +35,12 @@ def _to_utc(time: datetime) -> datetime:
 
 
 def _is_inside(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts:
-        message = f"expected a relative path inside the source folder, found {path!r}"
+    parts = path.split("/")
+    if {"", ".", ".."} & set(parts) or len(path) > _LONGEST_PATH or not path.isprintable():
+        message = (
+            "expected a relative path inside the source folder, such as nets/train.py, with no"
+            f" empty, '.' or '..' part and no control character, found {path[:80]!r}"
+        )
         raise ValueError(message)
     return path
 

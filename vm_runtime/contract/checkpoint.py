@@ -1,10 +1,14 @@
 """What a committed checkpoint looks like: the manifest, and the pointer to the latest."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from vm_runtime.contract.base import Count, JobId, RelativePath, Utc, document
+
+CheckpointId: TypeAlias = Annotated[str, Field(pattern=r"^[0-9]{10,}-[0-9]{6,}(-[0-9]{2,})?$")]
+"""`<step>-<incarnation>`, zero-padded, see `object_names.checkpoint_id`; it becomes part of the
+names of objects, and the VM that wrote it runs the user's code."""
 
 
 @document
@@ -23,7 +27,7 @@ class CheckpointFile:
 class CheckpointManifest:
     """Commit marker of a checkpoint: written after the payload, so it exists only if all does."""
 
-    checkpoint_id: str
+    checkpoint_id: CheckpointId
     """`<step>-<incarnation>`, zero-padded, see `object_names.checkpoint_id`; with `-02` and so on
     behind it where an incarnation wrote the same step before: nothing is written over."""
     job_id: JobId
@@ -56,7 +60,7 @@ class Latest:
     that moves the generation, so a superseded VM's conditional write fails.
     """
 
-    checkpoint_id: str | None
+    checkpoint_id: CheckpointId | None
     """The checkpoint to resume from; `None`: none yet."""
     step: Count
     """Its step; 0 if there is none."""
