@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from functions.domain.lifecycle.disk import DataDiskSpec, Disk, Snapshot
 from functions.domain.lifecycle.vm import Operation, Vm, VmSpec
 from functions.wire import WakeUp
 from vm_runtime.contract.clock import Clock
@@ -47,6 +48,55 @@ class VmFleet(Protocol):
 
     def set_interval_end(self, vm: Vm, end: datetime, *, request_id: str) -> None:
         """Tell a running VM when to stop, by its metadata; a VM that is gone is fine."""
+        ...
+
+
+class DiskFleet(Protocol):
+    """All managed disks and snapshots of the project. No call waits for an operation to end.
+
+    Every mutating call is idempotent by its `request_id`. All raise `UnavailableError`
+    (the call may have succeeded) and `PermissionDeniedError`. Operations are looked at with
+    `VmFleet.operation`.
+    """
+
+    def disks(self) -> Sequence[Disk]:
+        """Return all managed disks in all zones, boot disks among them, in one call."""
+        ...
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        """Return all managed snapshots, in one call."""
+        ...
+
+    def take_snapshot(
+        self, disk: Disk, name: str, labels: dict[str, str], *, request_id: str
+    ) -> Operation:
+        """Start to make a snapshot; if the name exists, return a done operation without failure.
+
+        The operation is in the disk's compute zone. A refusal is one that has failed.
+        """
+        ...
+
+    def copy_disk(self, spec: DataDiskSpec, snapshot: Snapshot, *, request_id: str) -> Operation:
+        """Start to make a disk from a snapshot; if the name exists, as `take_snapshot`.
+
+        No capacity or quota is never raised: it surfaces in the operation returned, or later.
+        """
+        ...
+
+    def attach(self, disk: Disk, vm: Vm, *, request_id: str) -> None:
+        """Attach it to a running VM of its compute zone; one that is gone or has it is fine.
+
+        Raises:
+            InvalidInputError: that VM can never have that disk; the message says why.
+        """
+        ...
+
+    def delete_disk(self, disk: Disk, *, request_id: str) -> None:
+        """Delete it; one that is gone, attached, or not labelled as ours any more is left."""
+        ...
+
+    def delete_snapshot(self, snapshot: Snapshot, *, request_id: str) -> None:
+        """Delete it; one that is gone or not labelled as ours any more is left."""
         ...
 
 
@@ -134,6 +184,7 @@ class Ports:
 
     store: BlobStore
     fleet: VmFleet
+    disks: DiskFleet
     publisher: Publisher
     alarm: Alarm
     intensity: IntensitySource

@@ -3,16 +3,16 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import ceil
-from typing import assert_never
-from uuid import UUID, uuid5
 
 from functions.domain.lifecycle import transitions
 from functions.domain.lifecycle.actions import (
     Action,
+    AttachDisk,
     Close,
     Delete,
+    DiskAction,
     DropTarget,
     Insert,
     MakePlan,
@@ -29,15 +29,14 @@ from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec
 from functions.errors import InvalidInputError, PermissionDeniedError
 from functions.handlers.documents import Documents
 from functions.handlers.observe import Sighting
+from functions.handlers.perform_disks import attach, disk_for, perform_on_disk
+from functions.handlers.request_ids import request_id
 from functions.ports import Ports
 from vm_runtime.contract import object_names
-from vm_runtime.contract.instance import MANAGED_BY, Attribute, Label
+from vm_runtime.contract.instance import MANAGED_BY, Attribute, Label, deployment_label
 from vm_runtime.contract.ledger import VmLifetime
 
 _LOG = logging.getLogger(__name__)
-
-_NAMESPACE = UUID("6f1d2f0e-5d0c-4f5e-9a57-3d6f0c1b7a11")
-"""Of request ids: the same VM (job and incarnation), verb and attempt give the same id."""
 
 LONGEST_RUN = timedelta(days=120)
 """What Compute Engine takes as `max_run_duration` at most."""
@@ -74,7 +73,7 @@ def stop_overdue_vms(ports: Ports, timing: Timing, vms: Sequence[Vm]) -> None:
         if action is not None:
             told = {"event": "stopped_unread", "job_id": vm.job_id}
             _LOG.warning("StopByForce: %s", action.reason, extra=told)
-            ports.fleet.stop(vm, request_id=_request_id(now, timing, vm.name, "stop"))
+            ports.fleet.stop(vm, request_id=request_id(now, timing, vm.name, "stop"))
 
 
 def _do(ports: Ports, sighting: Sighting, action: Action) -> bool:
@@ -98,16 +97,16 @@ def _do(ports: Ports, sighting: Sighting, action: Action) -> bool:
             again = _delete(ports, sighting, action)
         case SetIntervalEnd():
             verb = f"interval-end-{action.vm.interval_end.isoformat()}-{action.end.isoformat()}"
-            request_id = _request_id(seen.now, seen.timing, action.vm.name, verb)
-            ports.fleet.set_interval_end(action.vm, action.end, request_id=request_id)
+            request = request_id(seen.now, seen.timing, action.vm.name, verb)
+            ports.fleet.set_interval_end(action.vm, action.end, request_id=request)
             again = False  # The VM needs a while; the heartbeat looks again.
         case StopByForce():
             ports.fleet.stop(
-                action.vm, request_id=_request_id(seen.now, seen.timing, action.vm.name, "stop")
+                action.vm, request_id=request_id(seen.now, seen.timing, action.vm.name, "stop")
             )
             again = False
         case _:
-            assert_never(action)
+            again = _on_disk(ports, sighting, action)
     return again
 
 
@@ -118,11 +117,29 @@ def _save(ports: Ports, sighting: Sighting, state: JobState) -> bool:
     return True
 
 
+def _on_disk(ports: Ports, sighting: Sighting, action: DiskAction) -> bool:
+    state = perform_on_disk(ports, sighting.seen, action)
+    if state is None:
+        return False  # The disk needs a while; the heartbeat looks again.
+    if not isinstance(action, AttachDisk):
+        return _save(ports, sighting, state)
+    documents, name = Documents(ports.store), object_names.state(state.job_id)
+    generation = documents.write(name, state, if_generation=sighting.state_generation)
+    try:
+        attach(ports, sighting.seen, action)
+    except InvalidInputError as error:  # No VM of the kind can have it: a person must mend that.
+        reason = f"data disk {action.disk.name}: {error}"
+        close = Close(owner=action.owner, phase=Phase.FAILED, reason=reason)
+        seen = replace(sighting.seen, state=state)
+        documents.write(name, transitions.closed(seen, close), if_generation=generation)
+    return False
+
+
 def _insert(ports: Ports, sighting: Sighting, action: Insert) -> bool:
     seen, target = sighting.seen, action.target
-    request_id = _request_id(seen.now, seen.timing, target.vm, "insert")
+    request = request_id(seen.now, seen.timing, target.vm, "insert")
     try:
-        operation = ports.fleet.insert(_spec(ports, seen, target), request_id=request_id)
+        operation = ports.fleet.insert(_spec(ports, seen, target), request_id=request)
     except InvalidInputError as error:  # It would be refused again: patience ends in a message.
         operation = Operation(
             name="refused",
@@ -163,7 +180,7 @@ def _delete(ports: Ports, sighting: Sighting, action: Delete) -> bool:
     is_news = state != seen.state
     if is_news:
         _save(ports, sighting, state)
-    ports.fleet.delete(vm, request_id=_request_id(seen.now, seen.timing, vm.name, "delete"))
+    ports.fleet.delete(vm, request_id=request_id(seen.now, seen.timing, vm.name, "delete"))
     return is_news
 
 
@@ -207,6 +224,7 @@ def _spec(ports: Ports, seen: Observation, target: Target) -> VmSpec:
             Label.JOB: seen.job.job_id,
             Label.INCARNATION: str(target.incarnation),
             Label.PLAN: (seen.state.plan_id or "none").lower(),
+            Label.DEPLOYMENT: deployment_label(ports.store.url),
         },
         metadata={
             Attribute.JOB: seen.job.job_id,
@@ -216,16 +234,9 @@ def _spec(ports: Ports, seen: Observation, target: Target) -> VmSpec:
             Attribute.INTERVAL_END: target.interval_end.isoformat(),
             Attribute.LEASE_TTL_S: str(seen.timing.lease_ttl_s),
             Attribute.SHUTDOWN_GRACE_S: str(seen.timing.shutdown_grace_s),
+            **({Attribute.DATA_DISK: "1"} if seen.job.keep_disk else {}),
         },
         max_run_duration_s=ceil(longest.total_seconds()),
         template=seen.job.template,
+        data_disk=disk_for(ports, seen, target.compute_zone),
     )
-
-
-def _request_id(now: datetime, timing: Timing, vm: str, verb: str) -> str:
-    """Return the same id for the same attempt; a new attempt every force_stop_after_s.
-
-    Compute Engine answers a repeated id with the first result, even if that was a failure.
-    """
-    attempt = int(now.timestamp() // timing.force_stop_after_s)
-    return str(uuid5(_NAMESPACE, f"{vm}/{verb}/{attempt}"))

@@ -8,10 +8,12 @@ from functions.domain.lifecycle.actions import Owner
 from functions.domain.lifecycle.decide import decide
 from functions.domain.lifecycle.timing import Timing
 from functions.domain.lifecycle.vm import Vm
-from functions.errors import PermanentError, StaleStateError, TransientError
+from functions.errors import PermanentError, SchedulerError, StaleStateError, TransientError
+from functions.handlers.disk_stock import DiskStock
 from functions.handlers.documents import Documents
 from functions.handlers.observe import AtRest, observe
 from functions.handlers.open_jobs import open_jobs
+from functions.handlers.orphans import remove_orphans
 from functions.handlers.perform import perform, stop_overdue_vms
 from functions.handlers.telling import tell_status
 from functions.handlers.together import Stopwatch, by_job
@@ -35,14 +37,19 @@ def reconcile(ports: Ports, timing: Timing, owner: Owner, message: WakeUp) -> No
     """
     watch = Stopwatch(ports.pace)
     vms = by_job(ports.fleet.list())
-    job_ids = [message.job_id] if message.job_id else _all_job_ids(ports, vms)
+    stock = DiskStock(ports.disks)
+    tells = owner is Owner.STOP_VM and message.kind is WakeUpKind.HEARTBEAT
+    if tells:
+        _list_for_orphans(stock)
+    job_ids = [message.job_id] if message.job_id else _all_job_ids(ports, vms, stock)
     look = _Look(
         ports=ports,
         timing=timing,
         owner=owner,
         seq=message.seq,
         vms=vms,
-        tells=owner is Owner.STOP_VM and message.kind is WakeUpKind.HEARTBEAT,
+        tells=tells,
+        stock=stock,
     )
     troubles = list(watch.each(look.safely_at, job_ids))
     left = len(job_ids) - len(troubles)
@@ -57,10 +64,19 @@ def reconcile(ports: Ports, timing: Timing, owner: Owner, message: WakeUp) -> No
         raise TransientError(f"{len(postponed)} of {len(job_ids)} jobs: {postponed[0]}")
 
 
-def _all_job_ids(ports: Ports, vms: Mapping[str, Sequence[Vm]]) -> list[str]:
+def _list_for_orphans(stock: DiskStock) -> None:
+    """Without the list jobs go on: what no job needs is found at another heartbeat."""
+    try:
+        stock.look()
+    except SchedulerError as error:
+        told = {"event": "disks_not_listed"}
+        _LOG.warning("what no job needs of disks is not looked for: %s", error, extra=told)
+
+
+def _all_job_ids(ports: Ports, vms: Mapping[str, Sequence[Vm]], stock: DiskStock) -> list[str]:
     """First those with VMs, which cost; also those whose documents are gone."""
     opened = {each.job_id for each in open_jobs(Documents(ports.store))}
-    return [*sorted(vms), *sorted(opened - vms.keys())]
+    return [*sorted(vms), *sorted((opened | stock.job_ids()) - vms.keys())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +90,7 @@ class _Look:
     vms: Mapping[str, Sequence[Vm]]
     tells: bool
     """Whether to say how each job stands: one function does, at each heartbeat."""
+    stock: DiskStock
 
     def safely_at(self, job_id: str) -> TransientError | None:
         """Take a step; return why it has to be tried again, if so."""
@@ -97,6 +114,7 @@ class _Look:
                 again = self._step(job_id, vms)
             except StaleStateError:
                 vms = by_job(self.ports.fleet.list()).get(job_id, ())
+                self.stock.forget()
                 continue
             if again:
                 now = self.ports.clock.now()
@@ -110,8 +128,8 @@ class _Look:
         """Take at most one step; return whether the next look should follow at once."""
         extra = {"job_id": job_id, "owner": self.owner}
         try:
-            sighting = observe(self.ports, self.timing, job_id, vms)
-        except PermanentError:
+            sighting = observe(self.ports, self.timing, job_id, vms, self.stock)
+        except SchedulerError:
             self._guard(vms)
             raise
         if isinstance(sighting, AtRest):
@@ -119,6 +137,7 @@ class _Look:
                 told = {**extra, "event": "no_such_job"}
                 _LOG.warning("no such job: %s", job_id, extra=told)
                 self._guard(vms)
+                self._clear(job_id, vms)
             return False
         if self.tells:
             tell_status(sighting.seen)
@@ -136,3 +155,8 @@ class _Look:
         """Let no VM burn on though its job cannot be read (promise 4)."""
         if self.owner is Owner.STOP_VM:
             stop_overdue_vms(self.ports, self.timing, vms)
+
+    def _clear(self, job_id: str, vms: Sequence[Vm]) -> None:
+        """Remove what is left of a job that was deleted."""
+        if self.owner is Owner.STOP_VM:
+            remove_orphans(self.ports, self.timing, job_id, vms, self.stock)

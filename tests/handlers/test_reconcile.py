@@ -13,6 +13,7 @@ from functions.domain.lifecycle.decide import decide
 from functions.domain.lifecycle.timing import Timing
 from functions.domain.lifecycle.vm import VmStatus
 from functions.errors import StaleStateError, TransientError, UnavailableError
+from functions.handlers.disk_stock import DiskStock
 from functions.handlers.documents import Documents
 from functions.handlers.observe import Sighting, observe
 from functions.handlers.perform import perform, stop_overdue_vms
@@ -72,7 +73,7 @@ def test_a_message_about_an_older_plan_is_ignored(world: World) -> None:
 
 def test_two_functions_that_saw_the_same_state_do_not_both_reserve(world: World) -> None:
     """The second one loses the compare-and-swap and looks again."""
-    sighting = observe(world.ports, Timing(), "digits", [])
+    sighting = observe(world.ports, Timing(), "digits", [], DiskStock(world.ports.disks))
     assert isinstance(sighting, Sighting)
     action = decide(sighting.seen)
     assert action is not None

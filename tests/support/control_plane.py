@@ -17,9 +17,9 @@ from simulated_guest import Guest
 
 from forecaster.series import Forecast, IntensityHistory, IntensityHour, Method, ZoneForecast
 from functions.domain.lifecycle.actions import Owner
-from functions.domain.lifecycle.state import JobState, Verb
+from functions.domain.lifecycle.state import JobState, Phase, Verb
 from functions.domain.lifecycle.timing import Timing
-from functions.domain.lifecycle.vm import VmStatus
+from functions.domain.lifecycle.vm import Vm, VmStatus
 from functions.domain.regions import GRID_ZONES
 from functions.errors import TransientError, UnavailableError
 from functions.handlers.documents import Documents
@@ -31,6 +31,7 @@ from functions.ports import Ports
 from functions.wire import WakeUp, WakeUpKind
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import Latest
+from vm_runtime.contract.instance import Attribute
 from vm_runtime.contract.job import Job
 from vm_runtime.storage.port import StorageUnavailableError
 
@@ -181,6 +182,11 @@ class World:
                 ("insert", "stop", "delete", "set_interval_end"),
                 ("list", "operation"),
             ),
+            disks=fragile.wrap(
+                self.fleet.disks,
+                ("take_snapshot", "copy_disk", "attach", "delete_disk", "delete_snapshot"),
+                ("disks", "snapshots"),
+            ),
             publisher=fragile.wrap(self, ("publish",)),
             alarm=fragile.wrap(self, (), ("aim_boundary",)),
             intensity=self.grid,
@@ -243,24 +249,58 @@ class World:
         return Documents(self.store).get(JobState, object_names.state(job_id))
 
     def is_over(self) -> bool:
-        """Whether every job is in a final phase and no VM is left."""
-        if self.fleet.vms:
+        """Whether every job is in a final phase and nothing that costs is left."""
+        if self.fleet.vms or self._disks_left():
             return False
         return all(self.state(each).phase.is_final for each in self.steps_total)
+
+    def _disks_left(self) -> bool:
+        disks = self.fleet.disks
+        failed = {job for job in self.steps_total if self.state(job).phase is Phase.FAILED}
+        return bool(disks.shots) or any(
+            disk.job_id not in failed for disk in disks.by_name.values()
+        )
 
     def _run_guests(self) -> None:
         for name, vm in list(self.fleet.vms.items()):
             if vm.status is not VmStatus.RUNNING:
                 continue
             if name not in self.guests:
+                if not self._has_its_disk(vm):
+                    continue
                 total = self.steps_total[vm.job_id]
                 skew_s = self.random.uniform(-self.chaos.skew_s, self.chaos.skew_s)
                 clock = SkewedClock(self.clock, skew_s) if skew_s else self.clock
                 self.guests[name] = Guest(self.store, clock, self.fleet.specs[name], total)
+            guest = self.guests[name]
             is_gone = self.random.random() < self.chaos.preempt
-            if is_gone or not self.guests[name].turn(vm, TURN_S):
+            goes_on = not is_gone and guest.turn(vm, TURN_S)
+            self._use_disk(guest)
+            if not goes_on:
                 self._drop_guest(name)
                 self.fleet.power_off(name)
+
+    def _has_its_disk(self, vm: Vm) -> bool:
+        """As startup.sh: wait for the data disk until the interval is over."""
+        wants = Attribute.DATA_DISK in self.fleet.specs[vm.name].metadata
+        if not wants or self.fleet.disks.disk_of(vm.name) is not None:
+            return True
+        if self.clock.now() >= vm.interval_end:
+            self.fleet.power_off(vm.name)
+        return False
+
+    def _use_disk(self, guest: Guest) -> None:
+        """Write to the data disk, and see that it holds what the checkpoint builds on."""
+        disk = self.fleet.disks.disk_of(guest.spec.name)
+        if disk is None or not guest.has_begun:
+            return
+        written = self.fleet.disks.written
+        if written[disk.disk_id] < guest.first_step:
+            raise LawError(
+                f"seed {self.seed}: {disk.name} has step {written[disk.disk_id]}, the checkpoint"
+                f" {guest.first_step}: what {guest.spec.name} needs is lost"
+            )
+        written[disk.disk_id] = max(written[disk.disk_id], guest.step)
 
     def _make_trouble(self) -> None:
         chaos = self.chaos

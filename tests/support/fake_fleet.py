@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from fake_disks import FakeDisks
+
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec, VmStatus
 from vm_runtime.contract.clock import Clock
 from vm_runtime.contract.instance import Attribute, Label
@@ -45,6 +47,7 @@ class FakeFleet:
         """
         self._clock, self._boot_s, self._stopping_s = clock, boot_s, stopping_s
         self.faults = FleetFaults()
+        self.disks = FakeDisks(clock)
         self.vms: dict[str, Vm] = {}
         self.specs: dict[str, VmSpec] = {}
         self._since: dict[str, datetime] = {}
@@ -72,9 +75,13 @@ class FakeFleet:
         self._orders[name] = _Order(operation, spec, now + delay)
         self._by_request[request_id] = name
         failure = self._failure(spec.compute_zone)
+        if not self.disks.can_make(spec.data_disk):
+            failure = FailureKind.OTHER
         self._refusals[name] = failure
         if failure is None:
             self.specs[spec.name] = spec
+            if spec.data_disk is not None:
+                self.disks.give(spec.data_disk, spec.name)
             self._put(_as_vm(spec, now), VmStatus.PROVISIONING)
         return operation
 
@@ -82,6 +89,9 @@ class FakeFleet:
         """Look at an operation."""
         self.settle()
         order = self._orders.get(name)
+        of_disks = self.disks.operation(name)
+        if of_disks is not None:
+            return of_disks
         if order is None:
             return Operation(name=name, compute_zone=compute_zone, done=True)
         return order.operation
@@ -99,6 +109,7 @@ class FakeFleet:
         del request_id
         self.settle()
         if self.vms.pop(vm.name, None) is not None:
+            self.disks.detach_all(vm.name)
             self.on_power_off(vm.name)
 
     def set_interval_end(self, vm: Vm, end: datetime, *, request_id: str) -> None:

@@ -53,6 +53,19 @@ class Overheads:
 
 
 @document
+class KeepDisk:
+    """A data disk that stays with the job, and moves with it through a snapshot."""
+
+    size_gb: Annotated[int, Field(ge=10, le=65_536)]
+    """Its size, GB."""
+    type: Literal["pd-standard", "pd-balanced", "pd-ssd"] = "pd-balanced"
+    """Kind of persistent disk."""
+    move_s: NonNegative = 900.0
+    """What a move to another compute zone takes longer for its sake, seconds: snapshot, copy, and
+    the looks at them every five minutes. It grows with what is on the disk: measure it."""
+
+
+@document
 class Job:
     """What to run, on what, where it may run, and by when it must be done."""
 
@@ -101,6 +114,9 @@ class Job:
     its first line to the first step."""
     template: str = Field(default="default", pattern=r"^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$")
     """Which of the deployment's instance templates its VMs are made from (disk, image, GPU)."""
+    keep_disk: KeepDisk | None = None
+    """A data disk for the script, mounted where `SMARTSCHEDULER_DATA_DIR` says; `None`: none. It
+    is deleted once the job has finished."""
 
     def __post_init__(self) -> None:
         """Check what concerns several fields at once.

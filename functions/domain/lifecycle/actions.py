@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from functions.domain.lifecycle.disk import Disk, Snapshot
 from functions.domain.lifecycle.state import Block, Phase, Purpose, Target
 from functions.domain.lifecycle.vm import Vm
 
@@ -59,6 +60,8 @@ class DropTarget:
     reason: str
     is_fruitless: bool = False
     """Whether it counts as a try that achieved nothing: not so if a place was merely full."""
+    never_ran: bool = False
+    """Whether its operation failed: then no VM ran, and nothing is on the disk made with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +102,120 @@ class Close:
     """Kept as the state's message."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteDisk:
+    """Remember that a VM ran with the data disk: it is never given up for an empty one."""
+
+    owner: Owner
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveDisk:
+    """Write into the state that the data disk is to go to another compute zone."""
+
+    owner: Owner
+    compute_zone: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeSnapshot:
+    """Ask for the snapshot of the data disk, whose VM is down."""
+
+    owner: Owner
+    disk: Disk
+    number: int
+    """Of the copy to be made from it."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyDisk:
+    """Ask for the new data disk, from the snapshot."""
+
+    owner: Owner
+    snapshot: Snapshot
+    number: int
+    """Of the copy."""
+    compute_zone: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptDisk:
+    """Write into the state that the copy, now verified, is the job's data disk."""
+
+    owner: Owner
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUpDiskMove:
+    """Leave the data disk where it is, and remember why the other place is blocked."""
+
+    owner: Owner
+    block: Block | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachDisk:
+    """Attach the data disk to the VM that waits for it."""
+
+    owner: Owner
+    vm: Vm
+    disk: Disk
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissDisk:
+    """Look once more for a data disk that is not listed; the job fails if it is gone."""
+
+    owner: Owner
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteDisk:
+    """Delete a disk that no job needs."""
+
+    owner: Owner
+    disk: Disk
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteSnapshot:
+    """Delete a snapshot that no job needs."""
+
+    owner: Owner
+    snapshot: Snapshot
+    reason: str
+
+
+DiskAction: TypeAlias = (
+    NoteDisk
+    | MoveDisk
+    | TakeSnapshot
+    | CopyDisk
+    | AdoptDisk
+    | GiveUpDiskMove
+    | AttachDisk
+    | MissDisk
+    | DeleteDisk
+    | DeleteSnapshot
+)
+
 Action: TypeAlias = (
-    MakePlan | Reserve | Insert | DropTarget | SetIntervalEnd | StopByForce | Delete | Close
+    MakePlan
+    | Reserve
+    | Insert
+    | DropTarget
+    | SetIntervalEnd
+    | StopByForce
+    | Delete
+    | Close
+    | DiskAction
 )

@@ -2,13 +2,14 @@
 
 Order matters: what ends a job comes first, then what burns on, then who may train, then what
 is down (booking it decides how long the next VM has to wait), then what is missing, a plan before
-a VM: the VM that runs trains on meanwhile, and is only then told of the new plan.
+a VM: the VM that runs trains on meanwhile, and is only then told of the new plan. What no one
+needs any more is removed last.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from functions.domain.lifecycle import making, running
+from functions.domain.lifecycle import disks, left_over, making, running
 from functions.domain.lifecycle.actions import (
     Action,
     Close,
@@ -36,9 +37,11 @@ def decide(seen: Observation) -> Action | None:
         making.settle_pending,
         running.hand_over,
         _remove_what_is_down,
+        disks.bring_disk,
         _make_plan,
         making.make_vm,
         running.follow_plan,
+        left_over.remove_left_over,
     )
     for rule in rules:
         action = rule(seen)

@@ -69,15 +69,22 @@ def give_up(seen: Observation, target: Target, operation: Operation) -> DropTarg
         block=_block(seen, target, reason, operation.failure),
         reason=reason,
         is_fruitless=operation.failure is FailureKind.OTHER,
+        never_ran=True,
     )
 
 
 def _block(
     seen: Observation, target: Target, reason: str, failure: FailureKind = FailureKind.STOCK_OUT
 ) -> Block:
+    return block_of(seen, target.compute_zone, reason, failure)
+
+
+def block_of(
+    seen: Observation, compute_zone: str, reason: str, failure: FailureKind = FailureKind.STOCK_OUT
+) -> Block:
     """A quota rules out the region, anything else the compute zone."""
     is_quota = failure is FailureKind.QUOTA
-    place = target.compute_zone.rpartition("-")[0] if is_quota else target.compute_zone
+    place = compute_zone.rpartition("-")[0] if is_quota else compute_zone
     until = seen.now + timedelta(seconds=seen.timing.block_s)
     return Block(place=place, until=until, reason=reason)
 
@@ -150,9 +157,14 @@ def serves(seen: Observation, compute_zone: str, interval: PlannedInterval) -> b
 
 
 def _zones(seen: Observation, primary: str) -> tuple[str, ...]:
-    """The planned zone, then the others of its region that have the machine: same grid."""
+    """The planned zone, then the others of its region that have the machine: same grid.
+
+    First of all the one with the data disk: there it need not be copied.
+    """
     having = zones_with_machine(region_of(primary), seen.job.machine_type)
-    return (primary, *(zone for zone in having if zone != primary))
+    home = seen.state.disk.compute_zone if seen.state.disk else primary
+    first = home if home in having else primary
+    return tuple(dict.fromkeys((first, primary, *having)))
 
 
 def _is_served(seen: Observation, interval: PlannedInterval) -> bool:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from functions.domain.lifecycle.state import JobState, Target
+from functions.domain.lifecycle.disk import Disk, Snapshot
+from functions.domain.lifecycle.state import DataDisk, DiskMove, JobState, Target
 from functions.domain.lifecycle.timing import Timing
 from functions.domain.lifecycle.vm import Operation, Vm
 from functions.domain.plan.document import Plan, PlannedInterval
 from vm_runtime.contract.checkpoint import Latest
+from vm_runtime.contract.instance import data_disk_name, snapshot_name
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.lease import Lease
 from vm_runtime.contract.progress import Progress, RunState
@@ -34,6 +36,12 @@ class Observation:
     latest: Latest | None
     operation: Operation | None
     """The operation of `state.target`, if it was asked for and its VM is not listed."""
+    disks: Sequence[Disk] = ()
+    """The job's disks, if they were looked at."""
+    snapshots: Sequence[Snapshot] = ()
+    """The job's snapshots, if they were looked at."""
+    disk_operation: Operation | None = None
+    """What makes the data disk's snapshot or copy, if it was asked for and is not listed."""
 
     @property
     def alive(self) -> list[Vm]:
@@ -92,13 +100,44 @@ class Observation:
             return None
         return target
 
+    @property
+    def data_disk(self) -> Disk | None:
+        """The data disk that holds the truth, `None` if there is none to be seen."""
+        return self.disk_of(self.state.disk)
+
+    def disk_of(self, known: DataDisk | DiskMove | None) -> Disk | None:
+        """Return the disk that is, or is to be, the job's data disk, as observed."""
+        if known is None:
+            return None
+        name = data_disk_name(self.state.job_id, known.number)
+        found = (disk for disk in self.disks if disk.is_data and disk.name == name)
+        return next((disk for disk in found if disk.compute_zone == known.compute_zone), None)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot that the data disk's move goes through."""
+        move = self.state.disk_move
+        name = move and snapshot_name(self.state.job_id, move.number)
+        return next((each for each in self.snapshots if each.name == name), None)
+
+    def lacks_disk(self, vm: Vm) -> bool:
+        """Whether the VM waits for the data disk."""
+        if self.job.keep_disk is None:
+            return False
+        return self.data_disk is None or vm.name not in self.data_disk.users
+
     def is_silent(self, vm: Vm) -> bool:
         """Whether a VM that should run neither reports nor holds the lease for too long."""
+        if self.lacks_disk(vm):
+            return False
         limit = timedelta(seconds=self.timing.silence_s)
         lease, report = self.lease, self.progress
         if lease and lease.incarnation == vm.incarnation and lease.is_held(self.now):
             return False
         heard = vm.created_at
+        disk = self.state.disk
+        if disk is not None and disk.given_to == vm.name and disk.given_at is not None:
+            heard = max(heard, disk.given_at)
         if report and report.incarnation == vm.incarnation:
             heard = max(heard, report.heartbeat_at)
         return self.now - heard > limit

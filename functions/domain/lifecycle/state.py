@@ -95,6 +95,38 @@ class Block:
 
 
 @document
+class DataDisk:
+    """The data disk of a job with `keep_disk`: the one that holds the truth."""
+
+    number: Count
+    """Each disk made for the job has its own; it names the disk."""
+    compute_zone: str
+    """Where."""
+    is_made: bool = False
+    """Whether a VM ran with it: from then on it may hold what the job needs."""
+    given_to: str | None = None
+    """The running VM that it was last attached to; one that is made with it is not named."""
+    given_at: Utc | None = None
+    """When."""
+
+
+@document
+class DiskMove:
+    """A data disk on its way to another compute zone; its source stays the truth meanwhile."""
+
+    number: Count
+    """Of the disk to be; it names that and the snapshot between them."""
+    compute_zone: str
+    """Where to."""
+    began_at: Utc
+    """When it was decided."""
+    snapshot_operation: str | None = None
+    """Compute Engine's operation that makes the snapshot, once asked for."""
+    copy_operation: str | None = None
+    """Compute Engine's operation that makes the disk from it, once asked for."""
+
+
+@document
 class JobState:
     """What the control plane knows of a job beyond what can be observed."""
 
@@ -118,6 +150,12 @@ class JobState:
     """No VM is made before: back-off after fruitless ones."""
     blocked: tuple[Block, ...] = ()
     """Places without capacity or quota."""
+    disk: DataDisk | None = None
+    """The data disk; it and the next two only with `keep_disk`."""
+    disk_move: DiskMove | None = None
+    """Its way to another compute zone, while on it."""
+    disks_named: Count = 0
+    """Last number given out to a data disk."""
     message: str = ""
     """For a person: why it failed and what to do, or why it waits."""
     closed_at: Utc | None = None

@@ -23,6 +23,10 @@ class Timing:
     """A place without capacity is not tried again for so long."""
     operation_timeout_s: float = Field(default=600.0, gt=0)
     """An operation that is not done after it is given up; what it makes later is removed."""
+    disk_move_timeout_s: float = Field(default=7200.0, gt=0)
+    """A data disk that is not in its new compute zone after so long stays in its old one."""
+    orphan_after_s: float = Field(default=900.0, gt=0)
+    """What no job needs is removed once it is so old: what is just being made looks the same."""
     retry_after_s: float = Field(default=60.0, gt=0)
     """Wait after the first fruitless VM; doubles with each further one."""
     max_fruitless_vms: int = Field(default=8, ge=1)

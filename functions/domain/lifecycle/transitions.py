@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from functions.domain.lifecycle.actions import Close, DropTarget, Reserve
 from functions.domain.lifecycle.observation import Observation
-from functions.domain.lifecycle.state import JobState, Target
+from functions.domain.lifecycle.state import DataDisk, JobState, Target
 from functions.domain.lifecycle.vm import Vm
 from vm_runtime.contract.instance import vm_name
 
@@ -22,18 +22,34 @@ def reserved(seen: Observation, action: Reserve) -> JobState:
         interval_end=action.interval_end,
         reserved_at=seen.now,
     )
-    return replace(
+    state = replace(
         seen.state,
         incarnation=incarnation,
         target=target,
         step_at_reservation=seen.step,
         blocked=tuple(block for block in seen.state.blocked if seen.now < block.until),
     )
+    if not _needs_first_disk(seen, action):
+        return state
+    number = state.disks_named + 1
+    disk = DataDisk(number=number, compute_zone=action.compute_zone)
+    return replace(state, disk=disk, disks_named=number)
+
+
+def _needs_first_disk(seen: Observation, action: Reserve) -> bool:
+    """Whether the data disk is to be made with the VM: there is none, or only a name elsewhere."""
+    disk = seen.state.disk
+    if seen.job.keep_disk is None or disk is None:
+        return seen.job.keep_disk is not None
+    is_a_name = not disk.is_made and seen.data_disk is None
+    return is_a_name and disk.compute_zone != action.compute_zone
 
 
 def dropped(seen: Observation, action: DropTarget) -> JobState:
     """Forget the reserved VM; remember the blocked place."""
     state = replace(seen.state, target=None)
+    if action.never_ran and state.disk is not None and not state.disk.is_made:
+        state = replace(state, disk=None)  # The empty disk made with it is nobody's, if it is left.
     if not state.phase.may_run:
         return state  # Its message says why it rests or is over, and what to do.
     state = replace(state, message=action.reason)

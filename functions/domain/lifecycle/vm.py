@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from functions.domain.lifecycle.disk import DataDiskSpec
+
 
 class VmStatus(StrEnum):
     """Compute Engine's instance states, as far as they matter here."""
@@ -62,6 +64,8 @@ class VmSpec:
     """Compute Engine stops the VM after it, whatever happens; seconds."""
     template: str = "default"
     """Which of the deployment's instance templates it is made from."""
+    data_disk: DataDiskSpec | None = None
+    """Attached from the first moment on, and not deleted with the VM; `None`: none."""
 
 
 class FailureKind(StrEnum):

@@ -1,0 +1,18 @@
+"""Ids of requests: a repeated one is the same request to Compute Engine, not another."""
+
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from functions.domain.lifecycle.timing import Timing
+
+_NAMESPACE = UUID("6f1d2f0e-5d0c-4f5e-9a57-3d6f0c1b7a11")
+"""Of request ids: the same thing (VM, disk, snapshot), verb and attempt give the same id."""
+
+
+def request_id(now: datetime, timing: Timing, name: str, verb: str) -> str:
+    """Return the same id for the same attempt; a new attempt every force_stop_after_s.
+
+    Compute Engine answers a repeated id with the first result, even if that was a failure.
+    """
+    attempt = int(now.timestamp() // timing.force_stop_after_s)
+    return str(uuid5(_NAMESPACE, f"{name}/{verb}/{attempt}"))
