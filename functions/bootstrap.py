@@ -7,6 +7,7 @@ from functions.adapters.tcn import TcnForecaster
 from functions.ports import CallerCheck, IntensitySource, Pace, Ports
 from functions.settings import Deployment, Settings, read_deployment
 from vm_runtime.contract.clock import SystemClock
+from vm_runtime.contract.instance import deployment_label
 from vm_runtime.storage import open_store
 
 
@@ -57,6 +58,7 @@ def caller_check() -> CallerCheck:
 def _google(settings: Settings) -> Ports:
     """Return the ports on Google Cloud; no client is loaded or built before it is used."""
     from functions.adapters.cloud_scheduler import CloudSchedulerAlarm  # noqa: PLC0415 - here only
+    from functions.adapters.compute_disks import ComputeEngineDisks  # noqa: PLC0415
     from functions.adapters.compute_engine import ComputeEngineFleet  # noqa: PLC0415
     from functions.adapters.pubsub import PubSubPublisher  # noqa: PLC0415
 
@@ -66,6 +68,12 @@ def _google(settings: Settings) -> Ports:
         fleet=ComputeEngineFleet(
             project=settings.project,
             instance_templates=settings.templates,
+            deployment=deployment_label(settings.bucket),
+            endpoint=settings.compute_url,
+        ),
+        disks=ComputeEngineDisks(
+            project=settings.project,
+            deployment=deployment_label(settings.bucket),
             endpoint=settings.compute_url,
         ),
         publisher=PubSubPublisher(project=settings.project, topic=settings.topic),

@@ -29,7 +29,7 @@ class Patience:
 
 
 class ComputeCalls:
-    """The three clients that the fleet needs, and how to call them.
+    """The clients that VMs, disks and snapshots need, and how to call them.
 
     They are used with `*_unary` methods only: the library's waiting for operations leaves
     the endpoint that it was given, and nobody here waits.
@@ -68,6 +68,20 @@ class ComputeCalls:
         from google.cloud import compute_v1  # noqa: PLC0415 - its import costs seconds
 
         return self._client(compute_v1.InstanceTemplatesClient)
+
+    @cached_property
+    def disks(self) -> "compute_v1.DisksClient":
+        """Client of zonal disks."""
+        from google.cloud import compute_v1  # noqa: PLC0415 - its import costs seconds
+
+        return self._client(compute_v1.DisksClient)
+
+    @cached_property
+    def snapshots(self) -> "compute_v1.SnapshotsClient":
+        """Client of snapshots."""
+        from google.cloud import compute_v1  # noqa: PLC0415 - its import costs seconds
+
+        return self._client(compute_v1.SnapshotsClient)
 
     def call(
         self,

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid5
 
 from functions.adapters.compute_calls import ComputeCalls, Patience
 from functions.adapters.compute_errors import (
@@ -14,26 +13,25 @@ from functions.adapters.compute_errors import (
 )
 from functions.adapters.compute_making import instance_of, read_template, template_name
 from functions.adapters.compute_metadata import is_set, with_interval_end
-from functions.adapters.compute_reading import read_operation, read_vm
+from functions.adapters.compute_reading import Owned, read_operation, read_vm
 from functions.adapters.compute_refusals import never_began, refused
+from functions.adapters.compute_request import as_uuid
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec
 from functions.errors import (
     InvalidInputError,
     PermissionDeniedError,
     QuotaExceededError,
+    SchedulerError,
     StockOutError,
     UnavailableError,
 )
-from vm_runtime.contract.instance import MANAGED_BY, Label
+from vm_runtime.contract.instance import Label
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
     from google.cloud import compute_v1
 
 _LOG = logging.getLogger(__name__)
-
-_REQUESTS = UUID("0b6f4f0c-3a53-4a0e-8f0a-4b6a3f2f7d52")
-"""Namespace of the UUIDs that Compute Engine wants as request ids."""
 
 _METADATA_TRIES = 5
 
@@ -42,14 +40,16 @@ class ComputeEngineFleet:
     """`VmFleet` on Compute Engine.
 
     VMs are made from global instance templates, in whatever compute zone is asked for.
-    Only VMs with the label `managed-by=smartscheduler` are listed, and so only these touched.
+    Only VMs with the label `managed-by=smartscheduler` and the name of this deployment are
+    listed, and so only these touched.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - where to call, by name
         self,
         *,
         project: str,
         instance_templates: Mapping[str, str],
+        deployment: str = "",
         endpoint: str = "",
         credentials: "Credentials | None" = None,
         patience: Patience | None = None,
@@ -59,6 +59,7 @@ class ComputeEngineFleet:
         Args:
             project: Google Cloud project of the VMs.
             instance_templates: URLs by name, of global ones, full or from `projects/` on.
+            deployment: value of the label `deployment`; empty: VMs of all deployments.
             endpoint: address of another server, for tests; empty: Google's.
             credentials: `None`: application default credentials.
             patience: limits of each call; `None`: those of `Patience`.
@@ -66,7 +67,7 @@ class ComputeEngineFleet:
         Raises:
             InvalidInputError: a template's URL is none.
         """
-        self._project = project
+        self._project, self._owned = project, Owned(deployment)
         self._templates = {name: template_name(url) for name, url in instance_templates.items()}
         self._said: dict[str, compute_v1.InstanceProperties] = {}
         self._calls = ComputeCalls(
@@ -86,7 +87,7 @@ class ComputeEngineFleet:
         why = {"doing": "list VMs", "right": "compute.instances.list"}
         pager = self._calls.call(
             lambda: self._calls.instances.aggregated_list,
-            {"project": self._project, "filter": f"labels.{Label.MANAGED_BY}={MANAGED_BY}"},
+            {"project": self._project, "filter": self._owned.filter},
             **why,
         )
         found: list[Vm | None] = []
@@ -97,7 +98,8 @@ class ComputeEngineFleet:
                     f"list VMs: expected all zones, {', '.join(page.unreachables)} did not answer."
                     " It is tried again."
                 )
-            found += [read_vm(one) for scope in page.items.values() for one in scope.instances]
+            instances = (one for scope in page.items.values() for one in scope.instances)
+            found += [read_vm(one, self._owned) for one in instances]
         return [vm for vm in found if vm is not None]
 
     def insert(self, spec: VmSpec, *, request_id: str) -> Operation:
@@ -110,6 +112,7 @@ class ComputeEngineFleet:
         `compute.instances.setMetadata`, `compute.instances.setLabels`,
         `compute.instances.setServiceAccount`, `compute.instances.setTags`,
         `compute.disks.create`, `compute.disks.setLabels`, `compute.images.useReadOnly`,
+        `compute.disks.use` (a data disk), `compute.instances.get` (if the name is taken),
         `compute.subnetworks.use`, `compute.subnetworks.useExternalIp`, and
         `iam.serviceAccounts.actAs` on the VM's service account.
 
@@ -118,7 +121,8 @@ class ComputeEngineFleet:
             PermissionDeniedError: a right is missing.
             InvalidInputError: the template does not exist, or no template has that name.
         """
-        doing = f"create VM {spec.name} in {spec.compute_zone}"
+        what = f"VM {spec.name}"
+        doing = f"create {what} in {spec.compute_zone}"
         template = self._template_of(spec)
         instance = instance_of(spec, self._properties(template))
         try:
@@ -127,7 +131,7 @@ class ComputeEngineFleet:
                 {
                     "project": self._project,
                     "zone": spec.compute_zone,
-                    "request_id": _uuid(request_id),
+                    "request_id": as_uuid(request_id),
                     "source_instance_template": template,
                     "instance_resource": instance,
                 },
@@ -135,13 +139,14 @@ class ComputeEngineFleet:
                 right="compute.instances.create and those listed at ComputeEngineFleet.insert",
             )
         except AlreadyExistsError as error:
-            return refused(spec, None, error)
+            self._tell_whose(spec, error)
+            return refused(what, spec.compute_zone, None, error)
         except StockOutError as error:
-            return refused(spec, FailureKind.STOCK_OUT, error)
+            return refused(what, spec.compute_zone, FailureKind.STOCK_OUT, error)
         except QuotaExceededError as error:
-            return refused(spec, FailureKind.QUOTA, error)
+            return refused(what, spec.compute_zone, FailureKind.QUOTA, error)
         except InvalidInputError as error:
-            return refused(spec, FailureKind.OTHER, error)
+            return refused(what, spec.compute_zone, FailureKind.OTHER, error)
         return read_operation(operation, spec.compute_zone)
 
     def operation(self, name: str, compute_zone: str) -> Operation:
@@ -179,7 +184,7 @@ class ComputeEngineFleet:
         self._change(
             lambda: self._calls.instances.stop_unary,
             vm,
-            {"request_id": _uuid(request_id), "no_graceful_shutdown": True},
+            {"request_id": as_uuid(request_id), "no_graceful_shutdown": True},
             verb="stop",
         )
 
@@ -195,7 +200,7 @@ class ComputeEngineFleet:
         self._change(
             lambda: self._calls.instances.delete_unary,
             vm,
-            {"request_id": _uuid(request_id), "no_graceful_shutdown": True},
+            {"request_id": as_uuid(request_id), "no_graceful_shutdown": True},
             verb="delete",
         )
 
@@ -217,7 +222,7 @@ class ComputeEngineFleet:
             if metadata is None or is_set(metadata, wanted):
                 return
             # Compute Engine may answer a repeated id with the first try's refusal.
-            key = _uuid(f"{request_id}/{attempt}" if attempt else request_id)
+            key = as_uuid(f"{request_id}/{attempt}" if attempt else request_id)
             try:
                 self._change(
                     lambda: self._calls.instances.set_metadata_unary,
@@ -265,13 +270,35 @@ class ComputeEngineFleet:
             )
         except NotFoundError:
             return None
-        if instance.labels.get(Label.MANAGED_BY) != MANAGED_BY:
+        if not self._owned.has(instance.labels):
             told = {"event": "label_lost"}
             _LOG.warning(
                 "VM %s: its label was taken away meanwhile; left alone", vm.name, extra=told
             )
             return None
         return instance.metadata
+
+    def _tell_whose(self, spec: VmSpec, error: Exception) -> None:
+        """Say what to do if a name is taken by something that is not ours: it is never touched."""
+        place = {"project": self._project, "zone": spec.compute_zone, "instance": spec.name}
+        try:
+            found = self._calls.call(
+                lambda: self._calls.instances.get,
+                place,
+                doing=f"read VM {spec.name} in {spec.compute_zone}",
+                right="compute.instances.get",
+            )
+        except SchedulerError:  # A disk has the name, say; what was refused says so.
+            found = None
+        if found is not None and self._owned.has(found.labels):
+            return
+        _LOG.error(
+            "VM %s: the name is taken in %s by something without the labels of this deployment"
+            " (%s). It is left alone and the job takes its next name. If nobody needs it, delete"
+            " it: gcloud compute instances delete %s --zone %s; a disk: gcloud compute disks list",
+            *(spec.name, spec.compute_zone, error, spec.name, spec.compute_zone),
+            extra={"event": "name_taken", "job_id": spec.labels.get(Label.JOB, "")},
+        )
 
     def _change(
         self,
@@ -295,11 +322,3 @@ class ComputeEngineFleet:
             raise PermissionDeniedError(f"{doing}: {operation.message}. Grant {right}.")
         if operation.failure is not None:
             raise UnavailableError(f"{doing}: {operation.message}. It is tried again.")
-
-
-def _uuid(request_id: str) -> str:
-    """Compute Engine takes UUIDs only."""
-    try:
-        return str(UUID(request_id))
-    except ValueError:
-        return str(uuid5(_REQUESTS, request_id))

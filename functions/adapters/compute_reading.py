@@ -1,12 +1,15 @@
 """Reading what Compute Engine says: VMs and operations."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from functions.adapters.compute_errors import Fault, failure_kind
+from functions.domain.lifecycle.disk import Disk, DiskStatus, Snapshot
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmStatus
-from vm_runtime.contract.instance import MANAGED_BY, Attribute, Label
+from vm_runtime.contract.instance import DATA_DISK, MANAGED_BY, Attribute, Label
 
 if TYPE_CHECKING:
     from google.cloud import compute_v1
@@ -34,12 +37,31 @@ _STATUS = {
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 
 
-def read_vm(instance: "compute_v1.Instance") -> Vm | None:
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """What belongs to this deployment, by labels."""
+
+    deployment: str
+    """Value of the label `deployment`; empty: whatever has `managed-by=smartscheduler`."""
+
+    @property
+    def filter(self) -> str:
+        """What a list is asked for; the rest is sorted out here."""
+        return f"labels.{Label.MANAGED_BY}={MANAGED_BY}"
+
+    def has(self, labels: Mapping[str, str]) -> bool:
+        """Whether something with these labels is ours."""
+        if labels.get(Label.MANAGED_BY) != MANAGED_BY:
+            return False
+        return self.deployment in {"", labels.get(Label.DEPLOYMENT, "")}
+
+
+def read_vm(instance: "compute_v1.Instance", owned: Owned) -> Vm | None:
     """Return a VM of ours; `None` if it is not ours or cannot be understood (then it is logged).
 
     One odd VM must not keep the others from being seen.
     """
-    if instance.labels.get(Label.MANAGED_BY) != MANAGED_BY:
+    if not owned.has(instance.labels):
         return None
     try:
         return _vm(instance)
@@ -61,8 +83,8 @@ def _vm(instance: "compute_v1.Instance") -> Vm:
         name=instance.name,
         compute_zone=short(instance.zone),
         status=_status(instance),
-        job_id=_label(instance, Label.JOB),
-        incarnation=_incarnation(instance),
+        job_id=_label(instance.labels, Label.JOB),
+        incarnation=_incarnation(instance.labels),
         created_at=created_at,
         interval_end=moment(
             attributes.get(Attribute.INTERVAL_END, ""), f"metadata {Attribute.INTERVAL_END}"
@@ -70,6 +92,65 @@ def _vm(instance: "compute_v1.Instance") -> Vm:
         run_until=_run_until(instance, created_at),
         terminated_at=_terminated_at(instance),
     )
+
+
+def read_disk(disk: "compute_v1.Disk", owned: Owned) -> Disk | None:
+    """Return a disk of ours; `None` if it is not ours or cannot be understood (it is logged)."""
+    if not owned.has(disk.labels):
+        return None
+    try:
+        return Disk(
+            name=disk.name,
+            compute_zone=short(disk.zone),
+            status=_disk_status(disk.status),
+            disk_id=str(disk.id),
+            size_gb=disk.size_gb,
+            job_id=_label(disk.labels, Label.JOB),
+            incarnation=_incarnation(disk.labels),
+            is_data=disk.labels.get(Label.ROLE) == DATA_DISK,
+            created_at=moment(disk.creation_timestamp, "creationTimestamp"),
+            users=tuple(short(user) for user in disk.users),
+            source_snapshot_id=disk.source_snapshot_id,
+            last_attached_at=moment(disk.last_attach_timestamp, "lastAttachTimestamp")
+            if disk.last_attach_timestamp
+            else None,
+        )
+    except ValueError as error:
+        _leave_alone(f"disk {disk.name} in {short(disk.zone)}", error)
+        return None
+
+
+def read_snapshot(snapshot: "compute_v1.Snapshot", owned: Owned) -> Snapshot | None:
+    """Return a snapshot of ours; `None` if it is not ours or cannot be understood (as a disk)."""
+    if not owned.has(snapshot.labels):
+        return None
+    try:
+        return Snapshot(
+            name=snapshot.name,
+            status=_disk_status(snapshot.status),
+            snapshot_id=str(snapshot.id),
+            source_disk_id=snapshot.source_disk_id,
+            disk_size_gb=snapshot.disk_size_gb,
+            job_id=_label(snapshot.labels, Label.JOB),
+            created_at=moment(snapshot.creation_timestamp, "creationTimestamp"),
+        )
+    except ValueError as error:
+        _leave_alone(f"snapshot {snapshot.name}", error)
+        return None
+
+
+def _leave_alone(what: str, error: ValueError) -> None:
+    _LOG.error(
+        "%s has the label %s=%s, but %s. It is left alone and may cost money: mend the label, or"
+        " delete it by hand",
+        *(what, Label.MANAGED_BY, MANAGED_BY, error),
+    )
+
+
+def _disk_status(status: str) -> DiskStatus:
+    """What is not known is taken for one that is just being made: it is waited for, not used."""
+    known = {"READY": DiskStatus.READY, "FAILED": DiskStatus.FAILED}
+    return known.get(status, DiskStatus.DELETING if status == "DELETING" else DiskStatus.MAKING)
 
 
 def short(url: str) -> str:
@@ -105,15 +186,15 @@ def _status(instance: "compute_v1.Instance") -> VmStatus:
     return status
 
 
-def _label(instance: "compute_v1.Instance", key: Label) -> str:
-    value = instance.labels.get(key, "")
+def _label(labels: Mapping[str, str], key: Label) -> str:
+    value = labels.get(key, "")
     if not value:
         raise ValueError(f"label {key} is missing")
     return str(value)
 
 
-def _incarnation(instance: "compute_v1.Instance") -> int:
-    text = _label(instance, Label.INCARNATION)
+def _incarnation(labels: Mapping[str, str]) -> int:
+    text = _label(labels, Label.INCARNATION)
     if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"label {Label.INCARNATION} is {text!r}, expected a whole number")
     return int(text)

@@ -2,7 +2,7 @@
 
 import logging
 
-from functions.domain.lifecycle.vm import FailureKind, Operation, VmSpec
+from functions.domain.lifecycle.vm import FailureKind, Operation
 
 _LOG = logging.getLogger(__name__)
 
@@ -13,14 +13,23 @@ _ENDINGS: dict[FailureKind | None, str] = {
 """How names of operations begin that never began; Compute Engine's begin with `operation-`."""
 
 
-def refused(spec: VmSpec, failure: FailureKind | None, error: Exception) -> Operation:
-    """A done operation that Compute Engine does not know; its name says how it ended."""
+def refused(
+    what: str, compute_zone: str, failure: FailureKind | None, error: Exception
+) -> Operation:
+    """A done operation that Compute Engine does not know; its name says how it ended.
+
+    Args:
+        what: kind and name of what was to be made, `VM ss-digits-1`.
+        compute_zone: where.
+        failure: what the refusal rules out; `None`: the name exists.
+        error: the refusal.
+    """
     if failure is None:
-        told = {"event": "vm_exists"}
-        _LOG.info("VM %s exists in %s: %s", spec.name, spec.compute_zone, error, extra=told)
+        told = {"event": "name_exists"}
+        _LOG.info("%s exists in %s: %s", what, compute_zone, error, extra=told)
     return Operation(
-        name=f"{_ENDINGS[failure]}{spec.name}",
-        compute_zone=spec.compute_zone,
+        name=f"{_ENDINGS[failure]}{what.rpartition(' ')[2]}",
+        compute_zone=compute_zone,
         done=True,
         failure=failure,
         message=str(error) if failure else "",

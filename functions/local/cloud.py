@@ -254,6 +254,7 @@ class EmbeddedCloud:
         )
         vms = [after_power_failure(record, saved.saved_at) for record in saved.vms]
         compute.restore(vms, saved.operations, saved.requests)
+        compute.disk_store.restore(saved.disks)
         bus = Bus(
             journal=BusJournal(self.folder / "bus.jsonl"),
             functions_url=host.url,
@@ -326,6 +327,7 @@ class EmbeddedCloud:
             boundary=parts.scheduler.boundary,
             vms=vms,
             operations=operations,
+            disks=parts.compute.disk_store.saved(),
             requests=requests,
         )
         save(self.folder, self._saved)

@@ -8,8 +8,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from functions.domain.lifecycle.vm import FailureKind, VmSpec, VmStatus
+from functions.local.disk_service import DiskService
+from functions.local.disk_store import DiskStore
 from functions.local.events import EventKind
 from functions.local.machine import LEAST_NOTICE_S, NOTICE_S, Guests, Machine
+from functions.local.refusal import RefusedError
 from functions.local.vm_states import (
     Delays,
     Fate,
@@ -25,16 +28,6 @@ from functions.local.world import World
 Key = tuple[str, str]
 _TURN_S = 0.02
 _STOPPED_EARLY = "The VM was stopped before it ran."
-
-
-class RefusedError(Exception):
-    """The service answers a call with an error; `status` and `reason` as Compute Engine's."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        """Take the HTTP status, the reason and what to tell."""
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
 
 
 class Compute:
@@ -56,6 +49,13 @@ class Compute:
         self._delays = delays
         self._on_change = on_change
         self._lock = threading.RLock()
+        self.disk_store = DiskStore(
+            world=world, folder=guests.folder / "disks", delays=delays, on_change=on_change
+        )
+        """Its lock comes after the one here."""
+        self.disk_service = DiskService(
+            self.disk_store, answering=self._locked, check_vm=self._existing
+        )
         self._records: dict[Key, VmRecord] = {}
         self._operations: dict[str, OperationRecord] = {}
         self._requests: dict[str, str] = {}
@@ -122,6 +122,8 @@ class Compute:
             if request_id in self._requests:
                 return self._operations[self._requests[request_id]]
             self._refuse(spec)
+            if spec.data_disk is not None:
+                self.disk_store.give(spec.data_disk, spec.name)
             now = self._clock.now()
             operation = OperationRecord(
                 name=f"operation-{uuid.uuid4().hex}",
@@ -157,7 +159,7 @@ class Compute:
             RefusedError: unknown, or service unavailable.
         """
         with self._lock, self._answering("operation"):
-            found = self._operations.get(name)
+            found = self._operations.get(name) or self.disk_store.operation(name, compute_zone)
             if found is None or found.compute_zone != compute_zone:
                 raise RefusedError(404, "notFound", f"operation {name} is not in {compute_zone}")
             return found
@@ -255,6 +257,11 @@ class Compute:
             self._log.say(EventKind.FAULT, call, "done, but the response was lost")
             raise RefusedError(503, "backendError", f"{call}: the response was lost")
 
+    @contextmanager
+    def _locked(self, call: str) -> Iterator[None]:
+        with self._lock, self._answering(call):
+            yield
+
     def _is_new(self, request_id: str) -> bool:
         """Note a request; a repeat changes nothing, as it might undo a later one."""
         if request_id in self._requests:
@@ -319,6 +326,8 @@ class Compute:
         machine = self._machines.get(record.key)
         if machine:
             machine.turn()
+            if machine.waits and self._clock.now() >= record.vm().interval_end:
+                machine.kill()
         exit_code = machine.exit_code if machine else None
         has_power = machine is not None and machine.has_power
         now = self._clock.now()
@@ -338,7 +347,9 @@ class Compute:
             self._put(new, "")
 
     def _power_on(self, record: VmRecord) -> None:
-        self._machines[record.key] = Machine(record, self._guests)
+        self._machines[record.key] = Machine(
+            record, self._guests, lambda: self.disk_store.folder_of(record.name)
+        )
         self._finish(record, None)
         self._put(record, "boots")
 
@@ -348,6 +359,7 @@ class Compute:
 
     def _vanish(self, record: VmRecord, now: datetime) -> None:
         self._power_off(record)
+        self.disk_store.vm_is_gone(record.name, never_ran=record.running_since is None)
         del self._records[record.key]
         match record.fate:
             case Fate.STOCK_OUT:

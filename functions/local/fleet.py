@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec
 from functions.errors import QuotaExceededError
 from functions.local.calls import AlreadyExistsError, NotFoundError, call
-from functions.local.front import OPERATION, REQUEST_ID, SPEC, VMS
+from functions.local.front import SPEC, VMS
+from functions.local.front_answers import OPERATION, REQUEST_ID
 
 
 class LocalFleet:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, jsonify, request
 from pydantic import SecretStr, TypeAdapter
 
-from functions.domain.lifecycle.vm import Operation, Vm, VmSpec
+from functions.domain.lifecycle.vm import Vm, VmSpec
 from functions.errors import CallerRefusedError, InvalidInputError
 from functions.local.bus import Bus
 from functions.local.caller import LocalCallerCheck
-from functions.local.compute import Compute, RefusedError
+from functions.local.compute import Compute
+from functions.local.disk_front import add_disks
+from functions.local.front_answers import REQUEST_ID, answer
+from functions.local.refusal import RefusedError
 from functions.local.scheduler import Scheduler
-from functions.local.vm_states import OperationRecord
 from vm_runtime.contract.instance import Attribute
 
 if TYPE_CHECKING:
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
 
 VMS: TypeAdapter[list[Vm]] = TypeAdapter(list[Vm])
 SPEC: TypeAdapter[VmSpec] = TypeAdapter(VmSpec)
-OPERATION: TypeAdapter[Operation] = TypeAdapter(Operation)
-REQUEST_ID = "request_id"
-"""Query parameter of every mutating call."""
 
 
 def front(*, bus: Bus, compute: Compute, scheduler: Scheduler, key: SecretStr) -> Flask:
@@ -36,6 +35,7 @@ def front(*, bus: Bus, compute: Compute, scheduler: Scheduler, key: SecretStr) -
         check.admit(request.headers.get("Authorization", ""))
 
     _add_compute(app, compute)
+    add_disks(app, compute.disk_service)
 
     @app.post("/topics/interval-plan")
     def publish() -> "ResponseReturnValue":
@@ -78,11 +78,11 @@ def _add_compute(app: Flask, compute: Compute) -> None:
     @app.post("/vms")
     def insert() -> "ResponseReturnValue":
         spec = SPEC.validate_json(request.get_data())
-        return _answer(compute.insert(spec, request_id=request.args[REQUEST_ID]))
+        return answer(compute.insert(spec, request_id=request.args[REQUEST_ID]))
 
     @app.get("/zones/<compute_zone>/operations/<name>")
     def operation(compute_zone: str, name: str) -> "ResponseReturnValue":
-        return _answer(compute.operation(name, compute_zone))
+        return answer(compute.operation(name, compute_zone))
 
     @app.post("/zones/<compute_zone>/vms/<name>/stop")
     def stop(compute_zone: str, name: str) -> "ResponseReturnValue":
@@ -101,14 +101,3 @@ def _add_compute(app: Flask, compute: Compute) -> None:
         request_id = request.args[REQUEST_ID]
         compute.set_attribute(name, compute_zone, attribute, request_id=request_id)
         return jsonify({})
-
-
-def _answer(record: OperationRecord) -> Response:
-    operation = Operation(
-        name=record.name,
-        compute_zone=record.compute_zone,
-        done=record.done,
-        failure=record.failure,
-        message=record.message,
-    )
-    return Response(OPERATION.dump_json(operation), mimetype="application/json")

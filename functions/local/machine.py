@@ -1,14 +1,15 @@
 """The inside of a running VM: the runtime's process and the metadata server beside it."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from functions.local.metadata import ATTRIBUTES, PREEMPTED, Metadata, application
 from functions.local.serving import HttpServer
 from functions.local.standby import Child, Order, StandbyPool, child_environment
 from functions.local.vm_states import VmRecord
+from vm_runtime.contract.instance import DATA_FOLDER_VARIABLE, Attribute
 
 NOTICE_S = 30.0
 """Compute Engine gives a preempted VM 30 seconds; simulated."""
@@ -33,8 +34,16 @@ class Guests:
 class Machine:
     """A VM with power."""
 
-    def __init__(self, record: VmRecord, guests: Guests) -> None:
-        """Switch it on."""
+    def __init__(
+        self, record: VmRecord, guests: Guests, data_folder: Callable[[], Path | None]
+    ) -> None:
+        """Switch it on.
+
+        Args:
+            record: the VM.
+            guests: how VMs run.
+            data_folder: gives its data disk once that is attached.
+        """
         name = record.name
         values = {ATTRIBUTES + key: value for key, value in record.metadata.items()}
         values["instance/name"] = name
@@ -57,6 +66,8 @@ class Machine:
             log=str(guests.folder / f"{name}.log"),
             argv=guests.command,
         )
+        self._data_folder = data_folder
+        self._wants_disk = Attribute.DATA_DISK in record.metadata
         self._child: Child | None = None
         self._is_off = False
         self._kill_at_s: float | None = None
@@ -66,6 +77,11 @@ class Machine:
     def pid(self) -> int | None:
         """The process; `None` before it has booted."""
         return self._child.pid if self._child else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for its data disk, as startup.sh does before anything trains."""
+        return self._child is None and not self._is_off and self._lacks_disk()
 
     @property
     def has_power(self) -> bool:
@@ -95,10 +111,19 @@ class Machine:
 
     def turn(self) -> None:
         """Boot it once there is an interpreter, and kill it if its notice has run out."""
-        if self._child is None and not self._is_off:
+        if self._child is None and not self._is_off and not self._lacks_disk():
             self._child = self._pool.launch(self._order)
         if self._kill_at_s is not None and time.monotonic() >= self._kill_at_s:
             self.kill()
+
+    def _lacks_disk(self) -> bool:
+        if not self._wants_disk:
+            return False
+        folder = self._data_folder()
+        if folder is not None:
+            env = self._order.env | {DATA_FOLDER_VARIABLE: str(folder)}
+            self._order, self._wants_disk = replace(self._order, env=env), False
+        return folder is None
 
     def kill(self) -> None:
         """Cut the power."""

@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from functions.errors import InvalidInputError
 from functions.local.alarm import LocalAlarm
+from functions.local.disk_fleet import LocalDisks
 from functions.local.fleet import LocalFleet
 from functions.local.intensity import LocalIntensity
 from functions.local.publisher import LocalPublisher
@@ -36,6 +37,7 @@ def connect(
     return Ports(
         store=FileBlobStore(Path(unquote(bucket.path))),
         fleet=LocalFleet(settings.cloud, settings.local_key),
+        disks=LocalDisks(settings.cloud, settings.local_key),
         publisher=LocalPublisher(settings.cloud, settings.local_key),
         alarm=LocalAlarm(settings.cloud, settings.local_key),
         intensity=LocalIntensity(history=settings.history, seed=settings.seed),

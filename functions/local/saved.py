@@ -7,6 +7,7 @@ from pydantic import Field
 
 from functions.domain.lifecycle.timing import Timing
 from functions.local.bus import Retry
+from functions.local.disk_store import SavedDisks
 from functions.local.faults import Faults
 from functions.local.vm_states import Delays, OperationRecord, VmRecord
 from vm_runtime.contract.base import Count, Positive, Utc, document
@@ -83,6 +84,8 @@ class SavedCloud:
     """All VMs."""
     operations: tuple[OperationRecord, ...] = ()
     """All operations."""
+    disks: SavedDisks = Field(default_factory=SavedDisks)
+    """Disks and snapshots."""
     requests: dict[str, str] = Field(default_factory=dict)
     """Operation by request id; empty where there is none."""
     schema_version: Literal[1] = 1

@@ -20,6 +20,9 @@ class Delays:
     provisioning_s: NonNegative = 20.0
     staging_s: NonNegative = 20.0
     stopping_s: NonNegative = 20.0
+    snapshot_s: NonNegative = 60.0
+    copy_s: NonNegative = 60.0
+    """Snapshot of a data disk, and a disk from it: they grow with what is on it."""
 
 
 class Fate(StrEnum):

@@ -14,7 +14,7 @@ from fleet_contract import INTERVAL_END, ZONE, FleetContract, FleetHarness, only
 from google.cloud import compute_v1 as gce
 
 from functions.adapters.compute_making import instance_of, template_name
-from functions.adapters.compute_reading import read_vm
+from functions.adapters.compute_reading import Owned, read_vm
 from functions.domain.lifecycle.vm import VmStatus
 from functions.errors import InvalidInputError, UnavailableError
 
@@ -113,7 +113,7 @@ def test_vm_of_others_is_not_listed(cloud: ComputeEngine) -> None:
     assert cloud.model.filters == {"labels.managed-by=smartscheduler"}
     stray = cloud.model.machine("ss-digits-1")
     stray.labels = {**spec().labels, "managed-by": "somebody"}
-    assert read_vm(stray) is None  # Nor would it be if the filter let it through.
+    assert read_vm(stray, Owned("")) is None  # Nor would it be if the filter let it through.
 
 
 def test_vm_that_lost_its_label_is_left_alone(cloud: ComputeEngine) -> None:

@@ -11,9 +11,10 @@ from local_world import START, Machines, is_alive, make_world, said
 from waiting import until
 
 from functions.domain.lifecycle.vm import FailureKind, VmSpec, VmStatus
-from functions.local.compute import Compute, RefusedError
+from functions.local.compute import Compute
 from functions.local.events import EventKind
 from functions.local.faults import Faults
+from functions.local.refusal import RefusedError
 from functions.local.vm_states import (
     Delays,
     Fate,
