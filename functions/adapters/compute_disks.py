@@ -259,7 +259,8 @@ class ComputeEngineDisks:
             return None
         if self._owned.has(found.labels):
             return found
-        _LOG.warning("%s: its labels were taken away meanwhile; left alone", name)
+        told = {"event": "label_lost"}
+        _LOG.warning("%s: its labels were taken away meanwhile; left alone", name, extra=told)
         return None
 
     def _delete(

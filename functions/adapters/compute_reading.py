@@ -144,6 +144,7 @@ def _leave_alone(what: str, error: ValueError) -> None:
         "%s has the label %s=%s, but %s. It is left alone and may cost money: mend the label, or"
         " delete it by hand",
         *(what, Label.MANAGED_BY, MANAGED_BY, error),
+        extra={"event": "disk_unreadable"},
     )
 
 

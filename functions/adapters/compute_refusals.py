@@ -25,7 +25,7 @@ def refused(
         error: the refusal.
     """
     if failure is None:
-        told = {"event": "name_exists"}
+        told = {"event": "vm_exists"}
         _LOG.info("%s exists in %s: %s", what, compute_zone, error, extra=told)
     return Operation(
         name=f"{_ENDINGS[failure]}{what.rpartition(' ')[2]}",

@@ -56,8 +56,5 @@ def remove_orphans(
 
 
 def _tell(job_id: str, what: str, done: str) -> None:
-    _LOG.warning(
-        "%s is %s: the bucket knows no job %s",
-        *(what, done, job_id),
-        extra={"job_id": job_id, "event": "orphan"},
-    )
+    told = {"event": "orphan", "job_id": job_id}
+    _LOG.warning("%s is %s: the bucket knows no job %s", what, done, job_id, extra=told)

@@ -17,11 +17,16 @@ from simulated_guest import Guest
 
 from functions.adapters import compute_making
 from functions.adapters.cloud_scheduler import CloudSchedulerAlarm
+from functions.adapters.compute_disks import ComputeEngineDisks
 from functions.adapters.compute_engine import ComputeEngineFleet
 from functions.domain.lifecycle.actions import Owner
 from functions.handlers import reconcile as reconciling
+from vm_runtime.contract.job import KeepDisk
 
 FLEET = ("list", "insert", "operation", "stop", "delete", "set_interval_end")
+DISKS = ("disks", "snapshots", "take_snapshot", "copy_disk", "attach")
+DISKS += ("delete_disk", "delete_snapshot")
+ADAPTERS = dict.fromkeys(FLEET, ComputeEngineFleet) | dict.fromkeys(DISKS, ComputeEngineDisks)
 EXTERNAL_IP = "compute.subnetworks.useExternalIp"
 """Granted only where VMs have addresses of their own, see roles.tf."""
 
@@ -49,8 +54,9 @@ def calls_by_owner() -> dict[str, set[str]]:
         patch.setattr(control_plane, "reconcile", noted)
         for regions in (REGIONS, REGIONS[:1]):
             world = World(seed=1, chaos=Chaos(refused=0.3))
-            for verb in FLEET:
-                call = getattr(world.fleet, verb)
+            for verb in ADAPTERS:
+                port = world.fleet if verb in FLEET else world.fleet.disks
+                call = getattr(port, verb)
 
                 def spy(
                     *args: object,
@@ -61,8 +67,12 @@ def calls_by_owner() -> dict[str, set[str]]:
                     found[current[0]].add(_verb)
                     return _call(*args, **kwargs)
 
-                setattr(world.fleet, verb, spy)
-            one = job(allowed_regions=regions, deadline=START + timedelta(hours=20))
+                setattr(port, verb, spy)
+            one = job(
+                allowed_regions=regions,
+                deadline=START + timedelta(hours=20),
+                keep_disk=KeepDisk(size_gb=100),
+            )
             world.submit(one, steps_of(one))
             for minute in range(24 * 60):
                 # Guests that hang each third hour have to be stopped by force.
@@ -79,7 +89,7 @@ def test_roles_are_what_the_functions_call() -> None:
     }
     calls = calls_by_owner()
     needed = {
-        owner: set[str]().union(*(needs(getattr(ComputeEngineFleet, verb)) for verb in verbs))
+        owner: set[str]().union(*(needs(getattr(ADAPTERS[verb], verb)) for verb in verbs))
         for owner, verbs in calls.items()
     }
     for owner, verbs in calls.items():
@@ -99,7 +109,7 @@ def test_an_external_address_needs_one_right_more() -> None:
 
 def test_every_mutating_call_says_what_it_needs() -> None:
     """A method without rights in its docstring would slip through the comparison."""
-    assert all(needs(getattr(ComputeEngineFleet, verb)) for verb in FLEET)
+    assert all(needs(getattr(adapter, verb)) for verb, adapter in ADAPTERS.items())
 
 
 def test_nobody_has_a_basic_or_admin_role() -> None:

@@ -15,6 +15,8 @@ from forecaster.series import (
 )
 from functions.domain.lifecycle.state import (
     Block,
+    DataDisk,
+    DiskMove,
     JobState,
     Phase,
     Purpose,
@@ -26,7 +28,7 @@ from functions.domain.plan.document import Alternative, Plan, PlannedInterval, P
 from functions.domain.regions import GRID_ZONES, REGIONS
 from functions.wire import WakeUp, WakeUpKind
 from vm_runtime.contract.checkpoint import CheckpointFile, CheckpointManifest, Latest
-from vm_runtime.contract.job import Job, Overheads
+from vm_runtime.contract.job import Job, KeepDisk, Overheads
 from vm_runtime.contract.job import Phase as OverheadPhase
 from vm_runtime.contract.lease import Lease
 from vm_runtime.contract.ledger import LedgerEntry, Segment, SegmentKind, VmLifetime
@@ -64,6 +66,7 @@ jobs = st.builds(
     max_carbon_intensity_gco2eq_per_kwh=st.none() | st.floats(0.1, 2000),
     min_interval_minutes=counts,
     price_weight_g_per_usd=amounts,
+    keep_disk=st.none() | st.builds(KeepDisk, size_gb=st.integers(10, 65_536), move_s=amounts),
 )
 
 
@@ -151,6 +154,9 @@ states = st.builds(
     target=st.none() | targets,
     blocked=st.lists(st.builds(Block, place=compute_zones, until=times, reason=texts)).map(tuple),
     not_before=st.none() | times,
+    disk=st.none() | st.builds(DataDisk, number=counts, compute_zone=compute_zones),
+    disk_move=st.none()
+    | st.builds(DiskMove, number=counts, compute_zone=compute_zones, began_at=times),
     closed_at=st.none() | times,
     wishes=st.lists(st.builds(Wish, verb=st.sampled_from(Verb), at=times), max_size=3).map(tuple),
 )

@@ -76,8 +76,9 @@ def removed(seen: Observation, vm: Vm) -> JobState:
 
 
 def closed(seen: Observation, action: Close) -> JobState:
-    """Enter a final phase."""
-    return replace(seen.state, phase=action.phase, message=action.reason, closed_at=seen.now)
+    """Enter a final phase; a data disk that is on its way stays where it is."""
+    state = replace(seen.state, disk_move=None)
+    return replace(state, phase=action.phase, message=action.reason, closed_at=seen.now)
 
 
 def _had_a_chance(seen: Observation, target: Target, vm: Vm) -> bool:
