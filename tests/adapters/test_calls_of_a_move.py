@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from compute_harness import ComputeEngine, connected
+from fake_disks import FakeDisks
 from manual_clock import START
 from memory_blobs import MemoryBlobStore
 
@@ -60,6 +61,7 @@ class Control:
         return Ports(
             store=self.store,
             fleet=self.cloud.fleet,
+            disks=FakeDisks(self.cloud.model.clock),
             publisher=self,
             alarm=nobody,
             intensity=nobody,
