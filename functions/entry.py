@@ -25,6 +25,7 @@ from functions.errors import (
 )
 from functions.handlers.reconcile import reconcile
 from functions.wire import LARGEST_BYTES, decode_wake_up
+from vm_runtime.contract import object_names
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,7 +60,21 @@ def run_tick(request: Request) -> ResponseReturnValue:
         _LOG.warning("%s", text, extra={**told, "event": "tick_unfinished"})
         return jsonify(extra), 503
     _LOG.info("tick of %s done", result.origin.isoformat(), extra=told)
+    _refresh_index()
     return jsonify(extra)
+
+
+def _refresh_index() -> None:
+    """Renew the page of open jobs and grids: small, bounded, and never a reason to fail a tick."""
+    try:
+        from functions.handlers.overview import read_open_overview  # noqa: PLC0415 - as `tick`
+        from functions.report.index import render_index  # noqa: PLC0415 - loads jinja2
+
+        ports = bootstrap.ports()
+        page = render_index(read_open_overview(ports.store, ports.clock.now()))
+        ports.store.write(object_names.INDEX, page.encode())
+    except Exception:  # noqa: BLE001 - not even our own mistake is a reason
+        _LOG.exception("the page of all jobs could not be made; the tick itself is done")
 
 
 def run_step(owner: Owner, event: CloudEvent) -> None:

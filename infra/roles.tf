@@ -11,7 +11,7 @@ locals {
 
   # What a function may write, by the begin of the objects' names.
   _writes = {
-    forecast = ["forecasts/", "intensity/", "jobs/", "open/"]
+    forecast = ["forecasts/", "index.html", "intensity/", "jobs/", "open/"]
     move_vm  = ["jobs/"]
     start_vm = ["jobs/"]
     stop_vm  = ["jobs/"]

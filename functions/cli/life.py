@@ -1,16 +1,14 @@
-"""`smartscheduler pause`, `resume`, `cancel`, `retry`: what a person wants of a submitted job."""
+"""What a person wants of a submitted job: that it pauses, goes on, is called off, tries again."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from functions.cli.jobfile import read_source
-from functions.cli.options import BucketOption, JobArgument, JsonOption
 from functions.domain.lifecycle.state import Phase, Verb
 from functions.handlers.documents import Documents
 from functions.handlers.finding import find_state
@@ -20,42 +18,19 @@ from vm_runtime.contract.job import Job
 from vm_runtime.storage import open_store
 from vm_runtime.storage.port import BlobStore
 
-SourceOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--source",
-        metavar="DIR",
-        help="Folder whose files take the place of the job's own, such as the mended script.",
-    ),
-]
 
-
-def pause(job: JobArgument, bucket: BucketOption, *, as_json: JsonOption = False) -> None:
-    """Let a job rest: its VM writes a checkpoint and goes; no new one until `resume`."""
-    _tell(wish(open_store(bucket), job, Verb.PAUSE, datetime.now(UTC)), as_json=as_json)
-
-
-def resume(job: JobArgument, bucket: BucketOption, *, as_json: JsonOption = False) -> None:
-    """Let a paused job go on: it is planned anew with the time that is left."""
-    _tell(wish(open_store(bucket), job, Verb.RESUME, datetime.now(UTC)), as_json=as_json)
-
-
-def cancel(job: JobArgument, bucket: BucketOption, *, as_json: JsonOption = False) -> None:
-    """Call a job off: its VM writes a checkpoint and goes; receipt and checkpoints stay."""
-    _tell(wish(open_store(bucket), job, Verb.CANCEL, datetime.now(UTC)), as_json=as_json)
-
-
-def retry(
-    job: JobArgument,
-    bucket: BucketOption,
-    *,
-    source: SourceOption = None,
-    as_json: JsonOption = False,
+def wish_for(
+    verb: Verb, job: str, bucket: str, *, source: Path | None = None, as_json: bool
 ) -> None:
-    """Let a job that failed or was cancelled go on from its last checkpoint."""
+    """Ask for it, and say what follows.
+
+    Raises:
+        InvalidInputError: there is no such job, it cannot be had in its phase, or `source` lacks
+            the job's script.
+    """
     store = open_store(bucket)
     files = None if source is None else _source_of(store, job, source)
-    _tell(wish(store, job, Verb.RETRY, datetime.now(UTC), source=files), as_json=as_json)
+    _tell(wish(store, job, verb, datetime.now(UTC), source=files), as_json=as_json)
 
 
 def _source_of(store: BlobStore, job_id: str, folder: Path) -> Mapping[str, bytes]:

@@ -1,8 +1,9 @@
-"""`smartscheduler plan`: the planner alone, on documents in files. Contacts nothing."""
+"""The planner alone, on documents in files; the forecast may come from the bucket."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import typer
 from rich.console import Console
@@ -11,7 +12,6 @@ from rich.text import Text
 
 from forecaster.series import Forecast
 from functions.cli.jobfile import read_job
-from functions.cli.options import JsonOption
 from functions.cli.strip import heat_strip, look_of
 from functions.domain.job import work_left_h
 from functions.domain.lifecycle.state import JobState
@@ -19,56 +19,75 @@ from functions.domain.plan.document import Alternative, Plan, Policy
 from functions.domain.plan.planner import make_plan
 from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable
 from functions.errors import InvalidInputError
+from functions.handlers.overview import newest_forecast
 from functions.report.documents import JobDocuments
 from functions.report.timeline import heat_map
 from vm_runtime.contract.codec import decode, encode
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.progress import Progress
+from vm_runtime.storage import open_store
 
 T = TypeVar("T")
 
 
-def plan(  # noqa: PLR0913, PLR0917 - options of the command
-    job_file: Annotated[Path, typer.Option("--job", metavar="FILE", help="The job as JSON.")],
-    forecast_file: Annotated[
-        Path, typer.Option("--forecast", metavar="FILE", help="A forecast document.")
-    ],
-    at: Annotated[
-        str, typer.Option("--at", metavar="TIME", help="When it is planned: 2026-03-02T06:00Z.")
-    ],
-    state_file: Annotated[
-        Path | None,
-        typer.Option("--state", metavar="FILE", help="The job's state: where it runs, blocks."),
-    ] = None,
-    progress_file: Annotated[
-        Path | None,
-        typer.Option("--progress", metavar="FILE", help="Its progress: how much work is left."),
-    ] = None,
-    prices_file: Annotated[
-        Path | None,
-        typer.Option("--prices", metavar="FILE", help="Prices in place of the built-in ones."),
-    ] = None,
-    *,
-    as_json: JsonOption = False,
-) -> None:
-    """Plan one job under one forecast, and show what else it could do."""
-    now = _time(at)
-    job = read_job(job_file, now)
-    forecast = read_document(Forecast, forecast_file)
-    state = read_document(JobState, state_file) if state_file else None
-    progress = read_document(Progress, progress_file) if progress_file else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options; what is `None` was not given."""
+
+    job_file: Path
+    forecast_file: Path | None
+    at: str | None
+    state_file: Path | None
+    progress_file: Path | None
+    prices_file: Path | None
+    bucket: str | None
+    as_json: bool
+    plot: Path | None
+
+
+def show_plan(asked: Asked) -> None:
+    """Plan, and print plan and alternatives.
+
+    Raises:
+        InvalidInputError: a file or option is not what it should be.
+    """
+    now = datetime.now(UTC) if asked.at is None else time_of(asked.at, of="--at")
+    job = read_job(asked.job_file, now)
+    forecast = _forecast(asked, now)
+    prices = asked.prices_file
     made = _make(
         job,
         forecast,
         now,
-        state=state,
-        progress=progress,
-        prices=read_document(PriceTable, prices_file) if prices_file else DEFAULT_PRICES,
+        state=read_document(JobState, asked.state_file) if asked.state_file else None,
+        progress=read_document(Progress, asked.progress_file) if asked.progress_file else None,
+        prices=read_document(PriceTable, prices) if prices else DEFAULT_PRICES,
     )
-    if as_json:
+    if asked.as_json:
         typer.echo(encode(made))
-        return
-    _show(job, forecast, made, now)
+    else:
+        _show(job, forecast, made, now)
+    if asked.plot is not None:
+        from functions.cli.pictures import draw_way  # noqa: PLC0415 - needs matplotlib
+
+        draw_way(asked.plot, _documents(job, forecast, made, now))
+
+
+def _forecast(asked: Asked, now: datetime) -> Forecast:
+    if asked.forecast_file is not None:
+        return read_document(Forecast, asked.forecast_file)
+    if asked.bucket is None:
+        raise InvalidInputError(
+            "--forecast: expected a forecast document, or a --bucket that has one, found neither."
+            " `smartscheduler forecast --history DIR --json` makes one from recorded hours."
+        )
+    found = newest_forecast(open_store(asked.bucket), now)
+    if found is None:
+        raise InvalidInputError(
+            f"--bucket: expected a forecast in {asked.bucket}, found none. It is made at the next"
+            " full hour by the deployment's `forecast`."
+        )
+    return found
 
 
 def read_document(kind: type[T], file: Path) -> T:
@@ -88,16 +107,21 @@ def read_document(kind: type[T], file: Path) -> T:
     return decode(kind, data, name=str(file))
 
 
-def _time(text: str) -> datetime:
+def time_of(text: str, *, of: str) -> datetime:
+    """Return a time with its zone, in UTC.
+
+    Raises:
+        InvalidInputError: it is none, or has no zone; the message begins with `of`.
+    """
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
         raise InvalidInputError(
-            f"--at: expected a time such as 2026-03-02T06:00Z, found {text!r}. Write it so."
+            f"{of}: expected a time such as 2026-03-02T06:00Z, found {text!r}. Write it so."
         ) from error
     if time.tzinfo is None:
         raise InvalidInputError(
-            f"--at: expected a time with its zone, found {text!r}. Add Z for UTC, or an offset."
+            f"{of}: expected a time with its zone, found {text!r}. Add Z for UTC, or an offset."
         )
     return time.astimezone(UTC)
 
@@ -142,22 +166,7 @@ def _show(job: Job, forecast: Forecast, made: Plan, now: datetime) -> None:
         console.print(Text(f"Impossible: {made.impossible}.", "bold red"))
     console.print(_interval_table(made))
     console.print(_alternative_table(made))
-    documents = JobDocuments(
-        read_at=now,
-        job=job,
-        state=None,
-        plans=(made,),
-        forecasts=(forecast,),
-        actual={},
-        intensity_source="",
-        progress=None,
-        lease=None,
-        latest=None,
-        manifest=None,
-        ledger=(),
-        lifetimes=(),
-        receipt=None,
-    )
+    documents = _documents(job, forecast, made, now)
     console.print(heat_strip(heat_map(documents), look_of(console)))
     for each in made.left_out:
         console.print(Text(f"left out: {each.grid_zone}: {each.reason}"))
@@ -166,6 +175,11 @@ def _show(job: Job, forecast: Forecast, made: Plan, now: datetime) -> None:
     console.print(
         Text(f"Carbon: {made.forecast_source}. Money: {made.price_source or 'no price'}.")
     )
+
+
+def _documents(job: Job, forecast: Forecast, made: Plan, now: datetime) -> JobDocuments:
+    """Return the job as it would be if this plan were its first."""
+    return JobDocuments(read_at=now, job=job, plans=(made,), forecasts=(forecast,), actual={})
 
 
 def _interval_table(made: Plan) -> Table:

@@ -1,7 +1,5 @@
 """`smartscheduler purge`: delete all VMs of a project that SmartScheduler made."""
 
-from typing import Annotated
-
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -10,20 +8,13 @@ from functions.errors import UnavailableError
 from functions.ports import VmFleet
 
 
-def purge(
-    project: Annotated[
-        str,
-        typer.Option(
-            "--project",
-            envvar="SMARTSCHEDULER_PROJECT",
-            metavar="PROJECT",
-            help="Id of the Google Cloud project.",
-        ),
-    ],
-    *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Delete every VM labelled managed-by=smartscheduler; before `terraform destroy`."""
+def delete_all_of(project: str, *, yes: bool) -> None:
+    """Delete every VM of SmartScheduler in a project of Google Cloud.
+
+    Raises:
+        UnavailableError: some VM could not be deleted now.
+        Abort: the person said no.
+    """
     delete_all(_fleet(project), project, yes=yes)
 
 

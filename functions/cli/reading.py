@@ -12,6 +12,7 @@ from functions.domain.regions import PLACES
 from functions.handlers.documents import Documents
 from functions.handlers.finding import no_such_job
 from functions.report.documents import JobDocuments
+from functions.report.metrics import MetricPoint, parse_metrics
 from vm_runtime.contract import object_names as names
 from vm_runtime.contract.checkpoint import CheckpointManifest, Latest
 from vm_runtime.contract.job import Job
@@ -37,6 +38,7 @@ class JobReader:
         self._plans: dict[str, Plan] = {}
         self._forecasts: dict[datetime, Forecast] = {}
         self._days: dict[str, tuple[int, IntensityDay]] = {}
+        self._metrics: tuple[int, tuple[MetricPoint, ...]] = 0, ()
 
     def read(self, now: datetime) -> JobDocuments:
         """Return what the bucket says at `now`.
@@ -65,6 +67,7 @@ class JobReader:
             ledger=self._all(LedgerEntry, folder, lifetimes=False),
             lifetimes=self._all(VmLifetime, folder, lifetimes=True),
             receipt=self._receipt(state),
+            metrics=self._curve(),
         )
 
     def _find(self, kind: type[T], name: str) -> T | None:
@@ -74,6 +77,14 @@ class JobReader:
         """Return the receipt of a job that is over; that of one retried since is out of date."""
         is_over = state is not None and state.phase.is_final
         return self._find(Receipt, names.receipt(self._job_id)) if is_over else None
+
+    def _curve(self) -> tuple[MetricPoint, ...]:
+        name = names.metrics(self._job_id)
+        for info in self._store.list(name):
+            if info.name == name and info.generation != self._metrics[0]:
+                text = self._store.read(name).data.decode(errors="replace")
+                self._metrics = info.generation, parse_metrics(text, name=name)
+        return self._metrics[1]
 
     def _job(self) -> Job:
         job = self._find(Job, names.job(self._job_id))

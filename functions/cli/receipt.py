@@ -1,16 +1,15 @@
-"""`smartscheduler receipt`: what a job that is over emitted, against what."""
+"""Prints what a job that is over emitted, against what."""
 
 import csv
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from functions.cli.options import BucketOption, JobArgument, JsonOption
 from functions.domain.accounting.document import Receipt
 from functions.errors import InvalidInputError
 from functions.handlers.documents import Documents
@@ -31,35 +30,29 @@ from vm_runtime.contract import object_names as names
 from vm_runtime.contract.codec import encode
 from vm_runtime.storage import open_store
 
-RefreshOption = Annotated[
-    bool,
-    typer.Option(
-        "--refresh", help="First make it anew from what is published by now, and say what changed."
-    ),
-]
-AuditOption = Annotated[
-    bool, typer.Option("--audit", help="Also print every row that the totals are added up from.")
-]
-CsvOption = Annotated[
-    Path | None, typer.Option("--csv", metavar="FILE", help="Write these rows to a CSV file.")
-]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options."""
+
+    as_json: bool
+    refresh: bool
+    audit: bool
+    csv_file: Path | None
+    plot: Path | None
 
 
-def receipt(  # noqa: PLR0913 - the options of one command
-    job: JobArgument,
-    bucket: BucketOption,
-    *,
-    as_json: JsonOption = False,
-    refresh: RefreshOption = False,
-    audit: AuditOption = False,
-    csv_file: CsvOption = None,
-) -> None:
-    """Print what a job that is over emitted, against what, on which accounting basis."""
+def show_receipt(job: str, bucket: str, asked: Asked) -> None:
+    """Print the receipt, and write what was asked for.
+
+    Raises:
+        InvalidInputError: there is no receipt, or a file cannot be written.
+    """
     store = open_store(bucket)
     state = find_state(store, job).document
     # One from before a retry is out of date: it is written anew when the job is over again.
     found = Documents(store).peek(Receipt, names.receipt(job)) if state.phase.is_final else None
-    if refresh:
+    if asked.refresh:
         found = write_receipt(store, job, datetime.now(UTC))
     if found is None:
         raise InvalidInputError(
@@ -67,14 +60,18 @@ def receipt(  # noqa: PLR0913 - the options of one command
             " has finished, failed or was cancelled, and its VMs are gone: see `smartscheduler"
             " status`."
         )
-    if csv_file is not None:
-        _write_csv(found, csv_file)
-    if as_json:
+    if asked.csv_file is not None:
+        _write_csv(found, asked.csv_file)
+    if asked.plot is not None:
+        from functions.cli.pictures import draw_receipt  # noqa: PLC0415 - needs matplotlib
+
+        draw_receipt(asked.plot, found)
+    if asked.as_json:
         typer.echo(encode(found).decode())
         return
     console = Console(highlight=False)
     print_receipt(console, found)
-    if audit:
+    if asked.audit:
         _print_table(console, revisions_table(found))
         _print_table(console, audit_table(found))
 

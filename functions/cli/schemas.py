@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -42,11 +42,7 @@ PROTO = Path("infra/wake_up.proto")
 """Where Terraform reads the schema of the topic from."""
 
 
-def schemas(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")] = Path(
-        "docs/schemas"
-    ),
-) -> None:
+def write_schemas(out: Path) -> None:
     """Write the JSON Schema of every document, and the topic's schema where it is kept."""
     out.mkdir(parents=True, exist_ok=True)
     for name, text in schema_files().items():

@@ -5,9 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -24,8 +22,8 @@ from forecaster.zone_file import (
     write_zone_file,
 )
 from functions.bootstrap import intensity_source
-from functions.cli.options import JsonOption
-from functions.domain.regions import GRID_ZONES
+from functions.cli.commands.sources import Source
+from functions.cli.suggest import known_zones
 from functions.errors import IntensityUnavailableError, InvalidInputError
 from functions.ports import IntensitySource
 from functions.settings import PREFIX, read_deployment
@@ -41,31 +39,18 @@ Found = dict[str, Sequence[IntensityHour] | str]
 """By grid zone: its hours, or why there are none."""
 
 
-class Source(StrEnum):
-    """Who is asked."""
-
-    ELECTRICITY_MAPS = "electricity_maps"
-    GENERATION_MIX = "generation_mix"
-
-
-def sources(
-    zones: Annotated[
-        list[str] | None, typer.Argument(metavar="[GRID_ZONE]...", help="All 13 if omitted.")
-    ] = None,
-    *,
-    source: Annotated[
-        Source | None,
-        typer.Option(help="electricity_maps if there is a key for it, else generation_mix."),
-    ] = None,
-    save: Annotated[
-        Path | None, typer.Option(help="Folder to add the hours to, one CSV file per grid zone.")
-    ] = None,
-    as_json: JsonOption = False,
+def ask_sources(
+    zones: Sequence[str] | None, *, source: Source | None, save: Path | None, as_json: bool
 ) -> None:
-    """Ask the source of carbon intensity what it has: whether a key works, and for which zones."""
-    asked = _source(source)
+    """Ask, and print or save what was answered.
+
+    Raises:
+        InvalidInputError: a grid zone is unknown, a setting is wrong, or a file to add to is.
+    """
+    wanted = known_zones(zones or ())
+    asked = chosen_source(source)
     with Console(stderr=True).status("asking, and again where it does not answer ..."):
-        found = _ask(asked, zones or list(GRID_ZONES), datetime.now(UTC))
+        found = ask_all(asked, wanted, datetime.now(UTC))
     if save is not None:
         _save(save, asked.name, found)
     if as_json:
@@ -90,7 +75,7 @@ def _show(name: str, found: Found) -> None:
             console.print(hours, markup=False, highlight=False, soft_wrap=True)
 
 
-def _source(wanted: Source | None) -> IntensitySource:
+def chosen_source(wanted: Source | None) -> IntensitySource:
     """Return the source that is wanted, from the settings that concern it."""
     key = os.environ.get(f"{PREFIX}ELECTRICITY_MAPS_KEY", "").strip()
     chosen = os.environ.get(f"{PREFIX}INTENSITY_SOURCE")
@@ -106,7 +91,9 @@ def _source(wanted: Source | None) -> IntensitySource:
     return intensity_source(read_deployment(environment).settings)
 
 
-def _ask(source: IntensitySource, zones: Sequence[str], now: datetime) -> Found:
+def ask_all(source: IntensitySource, zones: Sequence[str], now: datetime) -> Found:
+    """Ask for all grid zones at once; where there are no hours, say why."""
+
     def ask(zone: str) -> Sequence[IntensityHour] | str:
         try:
             return source.recent_hours(zone, now)

@@ -1,5 +1,6 @@
 """The heat strip: grid zones x hours in two characters a cell, with or without colours."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.color import Color
@@ -51,8 +52,14 @@ def look_of(console: Console) -> Look:
     )
 
 
-def heat_strip(heat: HeatMap, look: Look) -> Text:
-    """Return axis, one line for each grid zone, and the legend."""
+def heat_strip(heat: HeatMap, look: Look, *, notes: Mapping[str, str] | None = None) -> Text:
+    """Return axis, one line for each grid zone, and the legend.
+
+    Args:
+        heat: what is shown.
+        look: what the terminal can show.
+        notes: what stands right of the line of a grid zone; with them, nothing of a job is shown.
+    """
     text = Text(no_wrap=True, overflow="crop")
     text.append(_axis(heat) + "\n", "dim" if look.colour else "")
     low, high = heat.span
@@ -60,9 +67,12 @@ def heat_strip(heat: HeatMap, look: Look) -> Text:
         text.append(f"{row.grid_zone:<{_LABEL}}")
         for cell in row.cells:
             _append(text, cell, low, high, look)
+        if notes is not None:
+            text.append(f" {notes.get(row.grid_zone, '')}")
         text.append("\n")
-    text.append(_now_line(heat, look) + "\n", "bold" if look.colour else "")
-    text.append(_legend(low, high, look), "dim" if look.colour else "")
+    if notes is None:
+        text.append(_now_line(heat, look) + "\n", "bold" if look.colour else "")
+    text.append(_legend(low, high, look, job=notes is None), "dim" if look.colour else "")
     return text
 
 
@@ -80,12 +90,13 @@ def _now_line(heat: HeatMap, look: Look) -> str:
     return " " * (_LABEL + column) + ("^ now" if look.ascii_only else "▲ now")
 
 
-def _legend(low: float, high: float, look: Look) -> str:
+def _legend(low: float, high: float, look: Look, *, job: bool) -> str:
     marks = "  ".join(
         f"{look.mark(mark)} {mark.value}" for mark in (Mark.DONE, Mark.NOW, Mark.PLANNED)
     )
     scale = "pale to dark" if look.colour else f"'{look.shades}'"
-    return f"{marks}   {scale}: {low:.0f} to {high:.0f} gCO2eq/kWh"
+    told = f"{scale}: {low:.0f} to {high:.0f} gCO2eq/kWh"
+    return f"{marks}   {told}" if job else f"{'':<{_LABEL}}{told}"
 
 
 def _append(text: Text, cell: Cell, low: float, high: float, look: Look) -> None:
@@ -93,7 +104,8 @@ def _append(text: Text, cell: Cell, low: float, high: float, look: Look) -> None
     if cell.gco2eq_per_kwh is None:
         text.append(f"{sign or '?'} ")
         return
-    share = (cell.gco2eq_per_kwh - low) / ((high - low) or 1.0)
+    # By the square root: one dirty grid must not make all others look alike.
+    share = ((cell.gco2eq_per_kwh - low) / ((high - low) or 1.0)) ** 0.5
     if look.colour:
         style = Style(bgcolor=_colour(share), color=_ink(share), bold=cell.mark is Mark.NOW)
         text.append(f"{sign or ' '} ", style)

@@ -1,30 +1,38 @@
-"""`smartscheduler submit`: put a job and its source into the bucket."""
+"""Puts a job and its source into the bucket, or only says whether it could be."""
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from functions.cli.jobfile import read_job, read_source
-from functions.cli.options import BucketOption
+from functions.errors import InvalidInputError
+from functions.handlers.submit import submit as put
 from vm_runtime.storage import open_store
 
 
-def submit(
-    jobfile: Annotated[
-        Path, typer.Argument(metavar="JOBFILE", help="The job as JSON; README, Configure.")
-    ],
-    source: Annotated[
-        Path, typer.Option("--source", metavar="DIR", help="Folder with the training script.")
-    ],
-    bucket: BucketOption,
-) -> None:
-    """Submit a job: it is planned at the next tick of `forecast`."""
-    from functions.handlers.submit import submit as put  # noqa: PLC0415 - loads the handlers
+def submit_job(jobfile: Path, source: Path | None, bucket: str | None, *, check: bool) -> None:
+    """Submit the job in `jobfile`, or only check it.
 
+    Raises:
+        InvalidInputError: job or source is not what it should be, or there is no bucket to put
+            it into; nothing was written.
+    """
     job = read_job(jobfile, datetime.now(UTC))
-    put(open_store(bucket), NextTick(), job, read_source(source, job.script))
+    files = read_source(source or jobfile.parent, job.script)
+    size_kb = -(-sum(map(len, files.values())) // 1000)
+    if check:
+        typer.echo(
+            f"{job.job_id}: well-formed; {len(files)} file(s) of source, {size_kb} kB, with"
+            f" {job.script}. Nothing was written."
+        )
+        return
+    if bucket is None:
+        raise InvalidInputError(
+            "--bucket: expected gs://NAME or file:///FOLDER, found nothing. Give the option, set"
+            ' SMARTSCHEDULER_BUCKET, or write bucket = "..." into smartscheduler.toml.'
+        )
+    put(open_store(bucket), NextTick(), job, files)
     typer.echo(f"Submitted {job.job_id}. See: smartscheduler status {job.job_id}")
 
 

@@ -9,6 +9,7 @@ from functions.domain.accounting.document import Receipt
 from functions.domain.lifecycle.state import JobState
 from functions.domain.plan.document import Plan
 from functions.domain.regions import PLACES
+from functions.report.metrics import MetricPoint
 from vm_runtime.contract.checkpoint import CheckpointManifest, Latest
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.lease import Lease
@@ -42,6 +43,8 @@ class JobDocuments:
     lifetimes: tuple[VmLifetime, ...] = ()
     """Ascending by incarnation."""
     receipt: Receipt | None = None
+    metrics: tuple[MetricPoint, ...] = ()
+    """What the training measured, ascending by step."""
 
     @property
     def plan(self) -> Plan | None:

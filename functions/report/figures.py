@@ -1,6 +1,12 @@
 """The report's charts, by plotly, which is imported only when a chart is drawn."""
 
+import base64
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from forecaster.series import HOUR
@@ -8,18 +14,44 @@ from functions.domain.accounting.parts import SpentOn
 from functions.domain.regions import grid_zone_of
 from functions.errors import InvalidInputError
 from functions.report.documents import JobDocuments
+from functions.report.metrics import is_loss, names_of
 from functions.report.story import was_killed
-from functions.report.timeline import HeatMap, Mark, forecast_of, heat_map
+from functions.report.timeline import earliest_forecast_of, heat_map
 from vm_runtime.contract.ledger import LedgerEntry, SegmentKind
 
-# Paul Tol's iridescent and bright schemes: told apart without colour vision too.
-_HEAT = [[0.0, "#e8f4e5"], [0.35, "#b5ddd8"], [0.6, "#7ab5d4"], [0.8, "#9085c2"], [1.0, "#6f3f70"]]
-_LINES = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
-_GRID = "rgba(128,128,128,0.25)"
+# Paul Tol's bright scheme: told apart without colour vision, and on dark paper too.
+_LINES = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#999999")
+_TRAINING, _OVERHEAD, _OTHER, _END = "#228833", "#ccbb44", "#999999", "#d1495b"
+_METRICS = "#aa3377", "#ee9944", "#66ccee", "#999999"
+_PAUSE = "rgba(128,128,128,0.16)"
+_GRID = "#cccccc"
+_SHOWN_METRICS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One chart, for the page's script to draw."""
+
+    name: str
+    alt: str
+    """What it shows, for who cannot see it."""
+    height_px: int
+    json: str
+    """Data and layout as plotly.js takes them, safe inside a script element."""
+
+
+@cache
+def packed_plotly() -> str:
+    """Return plotly's own code, gzipped and in base64: 4.7 MB of script become 1.9 MB of text.
+
+    Raises:
+        InvalidInputError: plotly is not installed.
+    """
+    return base64.b64encode(gzip.compress(plotly_script().encode(), 9, mtime=0)).decode()
 
 
 def plotly_script() -> str:
-    """Return plotly's own code, to be put into the page once.
+    """Return plotly's own code.
 
     Raises:
         InvalidInputError: plotly is not installed.
@@ -34,84 +66,126 @@ def plotly_script() -> str:
     return str(get_plotlyjs())
 
 
-def heat_figure(documents: JobDocuments) -> str:
-    """Return the heat map of grid zones x hours with the way taken and planned, as HTML."""
-    heat = heat_map(documents)
-    hours = [hour + HOUR / 2 for hour in heat.hours]
-    figure = _figure(height=90 + 34 * max(len(heat.rows), 3))
-    figure.add_heatmap(
-        x=hours,
-        y=[row.grid_zone for row in heat.rows],
-        z=[[cell.gco2eq_per_kwh for cell in row.cells] for row in heat.rows],
-        text=[["recorded" if c.actual else "forecast" for c in row.cells] for row in heat.rows],
-        hovertemplate="%{y} %{x|%d %b %H:%M}<br>%{z:.0f} g/kWh (%{text})<extra></extra>",
-        colorscale=_HEAT,
-        xgap=1,
-        ygap=2,
-        colorbar={"title": {"text": "g/kWh"}, "thickness": 12},
+def progress_chart(documents: JobDocuments) -> Chart | None:
+    """Return steps, losses and other metrics over time; a grey band where nothing ran.
+
+    A cross marks a VM that died without notice, a dotted line each other end.
+    """
+    if not documents.ledger:
+        return None
+    names = names_of(documents.metrics)[:_SHOWN_METRICS]
+    groups = [[n for n in names if is_loss(n)], [n for n in names if not is_loss(n)]]
+    groups = [group for group in groups if group]
+    rows = 1 + len(groups)
+    figure = _figure(rows=rows)
+    _add_steps(figure, documents)
+    for row, group in enumerate(groups, start=2):
+        _add_metrics(figure, documents, group, row)
+        title = "loss" if is_loss(group[0]) else ", ".join(group)
+        figure.update_yaxes(title=title, row=row, col=1)
+    _add_interruptions(figure, documents)
+    figure.update_yaxes(title="steps", rangemode="tozero", row=1, col=1)
+    alt = (
+        f"Steps{' and metrics' if groups else ''} over time on {len(documents.ledger)} VMs."
+        f" Gaps: {len(_pauses(documents.ledger))} pauses. The table of VMs has the numbers."
     )
-    for mark, symbol in ((Mark.DONE, "square"), (Mark.NOW, "star"), (Mark.PLANNED, "square-open")):
-        _add_marks(figure, heat, mark, symbol)
-    figure.add_vline(x=heat.now, line={"color": "#bb3311", "width": 1, "dash": "dot"})
-    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
-    figure.update_xaxes(showgrid=False)
-    return _html(figure, "heat")
+    return _chart(figure, "progress", alt, 130 + 170 * rows)
 
 
-def intensity_figure(documents: JobDocuments) -> str:
-    """Return recorded against forecast intensity of each grid zone that is or was used."""
-    heat = heat_map(documents)
-    figure = _figure(height=360)
-    rows = [row for row in heat.rows if any(cell.mark for cell in row.cells)]
-    for row, colour in zip(rows, _LINES * 2, strict=False):
-        recorded = [c.gco2eq_per_kwh if c.actual else None for c in row.cells]
-        foreseen = [forecast_of(documents.forecasts, row.grid_zone, hour) for hour in heat.hours]
-        for name, dash, values in (
-            ("recorded", "solid", recorded),
-            ("forecast", "dot", [f[1] if f else None for f in foreseen]),
-        ):
-            figure.add_scatter(
-                x=heat.hours,
-                y=values,
-                name=f"{row.grid_zone} {name}",
-                mode="lines",
-                line={"color": colour, "dash": dash, "shape": "hv"},
-            )
-    figure.update_yaxes(title="gCO2eq/kWh", rangemode="tozero")
-    return _html(figure, "intensity")
-
-
-def progress_figure(documents: JobDocuments) -> str:
-    """Return steps over time, one line for each VM; a cross where one died without notice."""
-    figure = _figure(height=300)
-    for entry, colour in zip(documents.ledger, _LINES * 9, strict=False):
-        figure.add_scatter(
-            x=[entry.started_at, *_train_times(entry), entry.updated_at],
-            y=[entry.first_step, *_train_steps(entry), entry.last_step],
-            name=f"{entry.vm} ({grid_zone_of(entry.compute_zone)})",
-            mode="lines+markers",
-            line={"color": colour},
+def intervals_chart(documents: JobDocuments) -> Chart | None:
+    """Return energy and grams of each VM, training and overhead apart."""
+    receipt = documents.receipt
+    if receipt is None or not receipt.intervals:
+        return None
+    figure = _figure(rows=2)
+    names = [f"VM {i.incarnation}, {i.grid_zone}" for i in receipt.intervals]
+    kwh = [i.energy_kwh - i.overhead_kwh for i in receipt.intervals]
+    over = [i.overhead_kwh for i in receipt.intervals]
+    for label, values, colour in (("training", kwh, _TRAINING), ("overhead", over, _OVERHEAD)):
+        figure.add_bar(
+            x=names,
+            y=values,
+            name=label,
+            marker={"color": colour},
+            hovertemplate="%{x}<br>%{y:.3f} kWh " + label + "<extra></extra>",
+            row=1,
+            col=1,
         )
-        if was_killed(documents, entry):
-            figure.add_scatter(
-                x=[entry.updated_at],
-                y=[entry.last_step],
-                name="gone without notice",
-                mode="markers",
-                marker={"symbol": "x", "size": 13, "color": "#bb3311"},
-            )
-    figure.update_yaxes(title="steps", rangemode="tozero")
-    return _html(figure, "progress")
+    figure.add_bar(
+        x=names,
+        y=[i.emissions_gco2eq for i in receipt.intervals],
+        name="emitted",
+        marker={"color": _LINES[0]},
+        hovertemplate="%{x}<br>%{y:.1f} gCO2eq<extra></extra>",
+        row=2,
+        col=1,
+    )
+    figure.update_xaxes(type="category")
+    figure.update_layout(bargap=0.55)
+    figure.update_yaxes(title="kWh", row=1, col=1)
+    figure.update_yaxes(title="gCO2eq", row=2, col=1)
+    alt = f"Energy and emissions of {len(names)} VMs; the table by VM has the numbers."
+    return _chart(figure, "intervals", alt, 360)
 
 
-def hours_figure(documents: JobDocuments) -> str:
-    """Return grams of each hour of the receipt by grid zone; an empty text without a receipt."""
+def intensity_chart(documents: JobDocuments) -> Chart | None:
+    """Return recorded against first foreseen intensity of each grid zone that is or was used."""
+    heat = heat_map(documents)
+    rows = [row for row in heat.rows if any(cell.mark for cell in row.cells)]
+    if not rows:
+        return None
+    figure = _figure()
+    middles = [hour + HOUR / 2 for hour in heat.hours]
+    colours = _zone_colours(documents)
+    for row in rows:
+        colour = colours[row.grid_zone]
+        foreseen = [
+            earliest_forecast_of(documents.forecasts, row.grid_zone, hour) for hour in heat.hours
+        ]
+        known = [(at, f) for at, f in zip(middles, foreseen, strict=True) if f is not None]
+        times = [at for at, _ in known]
+        figure.add_scatter(
+            x=[*times, *times[::-1]],
+            y=[*(f[2] for _, f in known), *(f[0] for _, f in known[::-1])],
+            fill="toself",
+            fillcolor=_faint(colour),
+            line={"width": 0},
+            hoverinfo="skip",
+            name=f"{row.grid_zone} 10 % to 90 %",
+        )
+        figure.add_scatter(
+            x=times,
+            y=[f[1] for _, f in known],
+            name=f"{row.grid_zone} foreseen",
+            mode="lines",
+            line={"color": colour, "dash": "dot"},
+            hovertemplate="%{y:.0f} g/kWh",
+        )
+        figure.add_scatter(
+            x=middles,
+            y=[c.gco2eq_per_kwh if c.actual else None for c in row.cells],
+            name=f"{row.grid_zone} recorded",
+            mode="lines+markers",
+            marker={"size": 4},
+            line={"color": colour, "width": 2.5},
+            hovertemplate="%{y:.0f} g/kWh",
+        )
+    figure.update_yaxes(title="gCO2eq/kWh", rangemode="tozero")
+    figure.update_layout(hovermode="x unified")
+    zones = ", ".join(row.grid_zone for row in rows)
+    alt = f"Recorded and foreseen carbon intensity of {zones}; the table above has the numbers."
+    return _chart(figure, "intensity", alt, 380)
+
+
+def hours_chart(documents: JobDocuments) -> Chart | None:
+    """Return grams of each hour of the receipt by grid zone; `None` without a receipt."""
     receipt = documents.receipt
     if receipt is None or not receipt.hours:
-        return ""
-    figure = _figure(height=300)
+        return None
+    figure = _figure()
     zones = sorted({hour.grid_zone for hour in receipt.hours})
-    for zone, colour in zip(zones, _LINES * 2, strict=False):
+    colours = _zone_colours(documents)
+    for zone in zones:
         mine = [hour for hour in receipt.hours if hour.grid_zone == zone]
         figure.add_bar(
             x=[hour.start + HOUR / 2 for hour in mine],
@@ -120,38 +194,114 @@ def hours_figure(documents: JobDocuments) -> str:
             hovertemplate="%{y:.1f} g from %{customdata[0]:.3f} kWh,"
             " of it %{customdata[1]:.3f} kWh overhead",
             name=zone,
-            marker={"color": colour},
+            marker={"color": colours.get(zone, _OTHER)},
         )
     figure.update_layout(barmode="stack")
-    figure.update_yaxes(title="gCO2eq", rangemode="tozero")
-    return _html(figure, "hours")
+    figure.update_yaxes(title="gCO2eq in the hour", rangemode="tozero")
+    alt = f"Emissions of each hour in {', '.join(zones)}; the table hour by hour has the numbers."
+    return _chart(figure, "hours", alt, 300)
 
 
-def compared_figure(documents: JobDocuments) -> str:
+def compared_chart(documents: JobDocuments) -> Chart | None:
     """Return the job beside the other ways it could have gone, training and overheads apart."""
     receipt = documents.receipt
     if receipt is None or not receipt.complete:
-        return ""
+        return None
     others = [each for each in receipt.baselines if each.emissions_gco2eq is not None]
     if not others:
-        return ""
+        return None
     training = receipt.spent_on(SpentOn.TRAINING)[1]
-    figure = _figure(height=110 + 32 * len(others))
+    figure = _figure()
+    parts = ("training", training), ("overhead", receipt.emissions_gco2eq - training)
+    for (name, grams), colour in zip(parts, (_TRAINING, _OVERHEAD), strict=True):
+        figure.add_bar(
+            y=["this job"],
+            x=[grams],
+            name=f"{name}, this job",
+            marker={"color": colour},
+            orientation="h",
+            hovertemplate="%{x:.1f} gCO2eq " + name + "<extra></extra>",
+        )
     figure.add_bar(
         y=[each.policy.value for each in others],
         x=[each.emissions_gco2eq for each in others],
         name="another way",
-        marker={"color": "#bbbbbb"},
+        marker={"color": _OTHER},
         orientation="h",
+        hovertemplate="%{y}: %{x:.1f} gCO2eq<extra></extra>",
     )
-    parts = ("training", training), ("overhead", receipt.emissions_gco2eq - training)
-    for (name, grams), colour in zip(parts, _LINES, strict=False):
-        figure.add_bar(
-            y=["this job"], x=[grams], name=name, marker={"color": colour}, orientation="h"
-        )
     figure.update_xaxes(type="linear", title="gCO2eq", rangemode="tozero")
     figure.update_yaxes(autorange="reversed", automargin=True)
-    return _html(figure, "compared")
+    alt = f"This job emitted {receipt.emissions_gco2eq:.0f} g; the table has the other ways."
+    return _chart(figure, "compared", alt, 130 + 34 * (len(others) + 1))
+
+
+def _add_steps(figure: Any, documents: JobDocuments) -> None:  # noqa: ANN401 - plotly has no types
+    colours = _zone_colours(documents)
+    for entry in documents.ledger:
+        colour = colours.get(grid_zone_of(entry.compute_zone), _OTHER)
+        figure.add_scatter(
+            x=[entry.started_at, *_train_times(entry), entry.updated_at],
+            y=[entry.first_step, *_train_steps(entry), entry.last_step],
+            name=f"{entry.vm} ({grid_zone_of(entry.compute_zone)})",
+            mode="lines+markers",
+            line={"color": colour, "width": 3},
+            row=1,
+            col=1,
+        )
+    killed = [entry for entry in documents.ledger if was_killed(documents, entry)]
+    if killed:
+        figure.add_scatter(
+            x=[entry.updated_at for entry in killed],
+            y=[entry.last_step for entry in killed],
+            name="gone without notice",
+            mode="markers",
+            marker={"symbol": "x", "size": 13, "color": _END},
+            row=1,
+            col=1,
+        )
+
+
+def _add_metrics(figure: Any, documents: JobDocuments, names: Sequence[str], row: int) -> None:  # noqa: ANN401 - plotly
+    for name, colour in zip(names, _METRICS, strict=False):
+        x: list[datetime | None] = []
+        y: list[float | None] = []
+        last = None
+        for point in documents.metrics:
+            if point.name != name:
+                continue
+            if last is not None and point.incarnation != last:
+                x.append(point.at)  # a gap: another VM went on
+                y.append(None)
+            x.append(point.at)
+            y.append(point.value)
+            last = point.incarnation
+        figure.add_scatter(
+            x=x,
+            y=[None if value is None else float(f"{value:.5g}") for value in y],
+            name=name,
+            mode="lines",
+            line={"color": colour},
+            row=row,
+            col=1,
+        )
+
+
+def _add_interruptions(figure: Any, documents: JobDocuments) -> None:  # noqa: ANN401 - plotly
+    for begin, end in _pauses(documents.ledger):
+        figure.add_vrect(x0=begin, x1=end, fillcolor=_PAUSE, line_width=0, layer="below")
+    for entry in documents.ledger[:-1]:
+        killed = was_killed(documents, entry)
+        line = {"color": _END, "width": 1, "dash": "solid" if killed else "dot"}
+        figure.add_vline(x=entry.updated_at, line=line)
+
+
+def _pauses(ledger: Sequence[LedgerEntry]) -> list[tuple[datetime, datetime]]:
+    return [
+        (before.updated_at, after.started_at)
+        for before, after in pairwise(ledger)
+        if before.updated_at < after.started_at
+    ]
 
 
 def _train_times(entry: LedgerEntry) -> list[datetime]:
@@ -163,54 +313,35 @@ def _train_steps(entry: LedgerEntry) -> list[int]:
     return [entry.first_step, entry.last_step] if _train_times(entry) else []
 
 
-def _add_marks(figure: Any, heat: HeatMap, mark: Mark, symbol: str) -> None:  # noqa: ANN401 - plotly
-    spots = [
-        (hour + HOUR / 2, row.grid_zone)
-        for row in heat.rows
-        for hour, cell in zip(heat.hours, row.cells, strict=True)
-        if cell.mark is mark
-    ]
-    figure.add_scatter(
-        x=[x for x, _ in spots],
-        y=[y for _, y in spots],
-        mode="markers",
-        name=mark.value,
-        marker={
-            "symbol": symbol,
-            "size": 11,
-            "color": "#111111",
-            "line": {"color": "#ffffff", "width": 0 if mark is Mark.PLANNED else 1},
-        },
-        hoverinfo="skip",
-        showlegend=bool(spots),
-    )
+def _zone_colours(documents: JobDocuments) -> dict[str, str]:
+    """Return one colour for each grid zone, the same in all charts."""
+    return dict(zip(documents.grid_zones, _LINES * 2, strict=False))
 
 
-def _figure(*, height: int) -> Any:  # noqa: ANN401 - plotly has no types
-    import plotly.graph_objects as go  # noqa: PLC0415 - the cloud's functions lack it
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.15)"
 
-    figure = go.Figure()
+
+def _figure(*, rows: int = 1) -> Any:  # noqa: ANN401 - plotly has no types
+    from plotly.subplots import make_subplots  # noqa: PLC0415 - the cloud's functions lack it
+
+    figure = make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.06)
     figure.update_layout(
         template="none",
-        height=height,
-        margin={"l": 60, "r": 20, "t": 30, "b": 40},
+        margin={"l": 58, "r": 14, "t": 10, "b": 36},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        font={"family": "system-ui, sans-serif"},
+        legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0},
+        font={"family": "system-ui, sans-serif", "size": 12},
         barmode="stack",
     )
-    figure.update_xaxes(gridcolor=_GRID, type="date")
-    figure.update_yaxes(gridcolor=_GRID, zeroline=False)
+    figure.update_xaxes(gridcolor=_GRID, type="date", automargin=True)
+    figure.update_yaxes(gridcolor=_GRID, zeroline=False, title_standoff=6)
     return figure
 
 
-def _html(figure: Any, name: str) -> str:  # noqa: ANN401 - plotly has no types
-    return str(
-        figure.to_html(
-            full_html=False,
-            include_plotlyjs=False,
-            div_id=f"figure-{name}",
-            config={"displaylogo": False, "responsive": True},
-        )
-    )
+def _chart(figure: Any, name: str, alt: str, height_px: int) -> Chart:  # noqa: ANN401 - plotly
+    # A text of a document must not end the script element that it is in.
+    json = str(figure.to_json()).replace("<", "\\u003c")
+    return Chart(name=name, alt=alt, height_px=height_px, json=json)

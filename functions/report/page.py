@@ -1,20 +1,24 @@
 """The report's page: sections of lines, charts and tables, in one self-contained HTML text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from functions._version import __version__
 from functions.domain.accounting.document import Receipt
 from functions.report.documents import JobDocuments
 from functions.report.figures import (
-    compared_figure,
-    heat_figure,
-    hours_figure,
-    intensity_figure,
-    plotly_script,
-    progress_figure,
+    Chart,
+    compared_chart,
+    hours_chart,
+    intensity_chart,
+    intervals_chart,
+    packed_plotly,
+    progress_chart,
 )
+from functions.report.heat_table import HeatTable, job_heat
+from functions.report.key_figures import headline, key_figures
 from functions.report.receipt_lines import baseline_notes, basis_lines, receipt_lines
 from functions.report.receipt_tables import (
     audit_table,
@@ -25,11 +29,12 @@ from functions.report.receipt_tables import (
     zones_table,
 )
 from functions.report.receipt_tables import intervals_table as vms_of_receipt
-from functions.report.summary import facts, plan_lines
+from functions.report.summary import plan_lines
 from functions.report.tables import (
     Table,
     alternatives_table,
     at_text,
+    column_kinds,
     energy_table,
     intensity_table,
     intervals_table,
@@ -43,7 +48,8 @@ from functions.report.tables import (
 class _Section:
     title: str
     lines: tuple[str, ...] = ()
-    figure: str = ""
+    heat: HeatTable | None = None
+    charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
     folded: tuple[Table, ...] = ()
 
@@ -62,39 +68,57 @@ def render_report(documents: JobDocuments, *, proof: str = "") -> str:
     environment = Environment(
         loader=PackageLoader("functions.report", ""), autoescape=True, undefined=StrictUndefined
     )
+    environment.filters["kinds"] = column_kinds
+    state = documents.state
     return environment.get_template("page.html").render(
         title=f"SmartScheduler: job {documents.job.job_id}",
+        phase=state.phase.value if state else "not planned yet",
         read_at=at_text(documents.read_at),
         source=documents.intensity_source,
         simulated=documents.is_simulated,
-        plotly=_safe(plotly_script()),
-        facts=facts(documents),
+        plotly=packed_plotly(),
+        headline=headline(documents),
+        facts=key_figures(documents),
         proof=proof,
         sections=_sections(documents),
+        version=__version__,
     )
 
 
-def _safe(html: str) -> Markup:
-    return Markup(html)  # noqa: S704 - plotly's own output, which escapes the texts it was given
+def _drawn(*charts: Chart | None) -> tuple[Chart, ...]:
+    """Return the charts that there are; their JSON has no `<` and needs no escape."""
+    return tuple(
+        replace(chart, json=Markup(chart.json))  # noqa: S704 - see `figures._chart`
+        for chart in charts
+        if chart is not None
+    )
 
 
 def _sections(documents: JobDocuments) -> list[_Section]:
     return [
         _Section(
             title="Where and when",
-            lines=("Cells: carbon intensity. Squares: where the job ran or will run.",),
-            figure=_safe(heat_figure(documents)),
+            heat=job_heat(documents),
             folded=(intensity_table(documents),),
         ),
         *_receipt(documents),
         _Section(
-            title="Progress",
-            figure=_safe(progress_figure(documents)),
-            tables=(vm_table(documents),),
+            title="Progress and loss",
+            lines=("Grey: nothing ran. A cross: a VM that died without notice.",)
+            if documents.ledger
+            else ("No VM has run yet.",),
+            charts=_drawn(progress_chart(documents)),
+            tables=(vm_table(documents),) if documents.ledger else (),
         ),
-        _Section(title="Energy", tables=(energy_table(documents),)),
         _Section(
-            title="Recorded and forecast intensity", figure=_safe(intensity_figure(documents))
+            title="Energy and emissions by interval",
+            charts=_drawn(intervals_chart(documents)),
+            tables=(energy_table(documents),),
+        ),
+        _Section(
+            title="Recorded and foreseen intensity",
+            lines=("Dotted, with its span: what the first plan rested on. Solid: what came.",),
+            charts=_drawn(intensity_chart(documents)),
         ),
         *_plan(documents),
         _Section(title="Events", tables=(story_table(documents),)),
@@ -113,15 +137,20 @@ def _receipt(documents: JobDocuments) -> list[_Section]:
                 *baseline_notes(receipt.baselines),
                 *basis_lines(receipt),
             ),
-            figure=_safe(compared_figure(documents) + hours_figure(documents)),
+            charts=_drawn(compared_chart(documents), hours_chart(documents)),
             tables=_receipt_tables(receipt),
-            folded=(hours_table(receipt), revisions_table(receipt), audit_table(receipt)),
+            folded=(
+                hours_table(receipt),
+                zones_table(receipt),
+                revisions_table(receipt),
+                audit_table(receipt),
+            ),
         )
     ]
 
 
 def _receipt_tables(receipt: Receipt) -> tuple[Table, ...]:
-    own = (spending_table(receipt), vms_of_receipt(receipt), zones_table(receipt))
+    own = (spending_table(receipt), vms_of_receipt(receipt))
     return (baselines_table(receipt), *own) if receipt.baselines else own
 
 

@@ -1,5 +1,6 @@
 """The report's tables: every number that a chart shows, as text."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,10 @@ from functions.report.story import lost_steps, route, story, was_killed
 from functions.report.timeline import forecast_of, heat_map
 from vm_runtime.contract.ledger import LedgerEntry, SegmentKind
 
+_NUMBER = re.compile(r"[-+~±]?[\d.,]+( %)?")
+_LONG = 44
+"""Characters that are read better in several lines."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -19,6 +24,19 @@ class Table:
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+def column_kinds(table: Table) -> tuple[str, ...]:
+    """Return for each column `n` if it has numbers only, `long` if it has sentences, else ``."""
+    columns = zip(*table.rows, strict=True) if table.rows else ((),) * len(table.head)
+    return tuple(_kind(column) for column in columns)
+
+
+def _kind(texts: Iterable[str]) -> str:
+    known = [text for text in texts if text not in {"", "-"}]
+    if known and all(_NUMBER.fullmatch(text) for text in known):
+        return "n"
+    return "long" if any(len(text) > _LONG for text in known) else ""
 
 
 def at_text(time: datetime) -> str:

@@ -125,7 +125,7 @@ def heat_map(documents: JobDocuments) -> HeatMap:
     """
     done, ahead = ran(documents), planned(documents)
     start = floor_hour(documents.job.submitted_at)
-    ends = [documents.read_at, *(s.end for s in (*done, *ahead))]
+    ends = [_looked_until(documents), *(s.end for s in (*done, *ahead))]
     count = max(SHORTEST_H, -((start - max(ends)) // HOUR))
     if count > LONGEST_H:
         start, count = start + (count - LONGEST_H) * HOUR, LONGEST_H
@@ -138,6 +138,21 @@ def heat_map(documents: JobDocuments) -> HeatMap:
         for zone in documents.grid_zones
     )
     return HeatMap(start=start, now=documents.read_at, rows=rows)
+
+
+def earliest_forecast_of(
+    forecasts: tuple[Forecast, ...], grid_zone: str, hour: datetime
+) -> tuple[float, float, float] | None:
+    """Return p10, p50, p90 of the first forecast that covers the hour: what was planned by."""
+    return forecast_of(forecasts[::-1], grid_zone, hour)
+
+
+def _looked_until(documents: JobDocuments) -> datetime:
+    """Return now, or when the job was over: a year later its hours are still what matters."""
+    state = documents.state
+    if state is not None and state.phase.is_final and state.closed_at is not None:
+        return min(state.closed_at, documents.read_at)
+    return documents.read_at
 
 
 def forecast_of(

@@ -132,10 +132,16 @@ def test_malformed_document_is_an_expected_error(bucket: str) -> None:
     assert "expected schema_version 1, found 7" in done.stderr
 
 
-def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
-    """What nobody expected is not dressed up as a user's mistake."""
+def test_bugs_are_told_as_ours_and_shown_with_debug(
+    monkeypatch: pytest.MonkeyPatch, bucket: str
+) -> None:
+    """What nobody expected is not dressed up as a user's mistake; `--debug` has the traceback."""
     monkeypatch.setattr(JobReader, "read", lambda *_: 1 / 0)
     done = run("status", "digits", "--bucket", bucket)
+    assert done.exit_code == 70
+    assert done.stderr.startswith("internal error: ZeroDivisionError")
+    assert len(done.stderr.strip().splitlines()) == 1
+    done = run("--debug", "status", "digits", "--bucket", bucket)
     assert isinstance(done.exception, ZeroDivisionError)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from sample_job import HOUR, START, finished_job, intensity, running_job
 
 from functions.report.documents import JobDocuments
-from functions.report.timeline import LONGEST_H, Mark, heat_map
+from functions.report.timeline import LONGEST_H, SHORTEST_H, Mark, heat_map
 
 
 def marks(documents: JobDocuments, grid_zone: str) -> dict[int, Mark]:
@@ -45,7 +45,15 @@ def test_unknown_cells_are_not_clean() -> None:
 
 def test_long_job_shows_its_last_hours() -> None:
     """More hours than fit lose the oldest ones, never the present."""
-    late = replace(finished_job(), read_at=START + 90 * HOUR)
+    late = replace(running_job(), read_at=START + 90 * HOUR)
     heat = heat_map(late)
     assert len(heat.hours) == LONGEST_H
     assert heat.hours[-1] + HOUR == late.read_at
+
+
+def test_job_that_is_long_over_still_shows_its_hours() -> None:
+    """What is looked at a year later are the hours in which the job lived."""
+    late = replace(finished_job(), read_at=START + 9000 * HOUR)
+    heat = heat_map(late)
+    assert heat.start == START
+    assert len(heat.hours) == SHORTEST_H

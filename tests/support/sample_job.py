@@ -18,6 +18,7 @@ from functions.domain.accounting.regret import Look
 from functions.domain.lifecycle.state import JobState, Phase, Purpose, Target
 from functions.domain.plan.document import Alternative, Plan, PlannedInterval, Policy
 from functions.report.documents import JobDocuments
+from functions.report.metrics import MetricPoint
 from vm_runtime.contract import object_names as names
 from vm_runtime.contract.checkpoint import CheckpointFile, CheckpointManifest, Latest
 from vm_runtime.contract.codec import encode
@@ -157,6 +158,21 @@ def _entry(
     )
 
 
+def sample_metrics() -> tuple[MetricPoint, ...]:
+    """Return a loss each ten steps, and an accuracy each hundred, over the three VMs."""
+    points = []
+    for step in range(10, 490, 10):
+        entry = next(e for e in reversed(sample_ledger()) if e.first_step < step)
+        share = (step - entry.first_step) / (entry.last_step - entry.first_step)
+        at = entry.started_at + share * (entry.updated_at - entry.started_at)
+        pairs = [("loss", 20 / (step + 8))] + [("val_accuracy", step / 490)] * (step % 100 == 0)
+        points += [
+            MetricPoint(step=step, name=name, value=value, incarnation=entry.incarnation, at=at)
+            for name, value in pairs
+        ]
+    return tuple(points)
+
+
 def sample_ledger() -> tuple[LedgerEntry, ...]:
     """Return three VMs: killed at step 130, stopped at the interval's end, finished."""
     return (
@@ -264,6 +280,7 @@ def finished_job() -> JobDocuments:
         ledger=sample_ledger(),
         lifetimes=sample_lifetimes(),
         receipt=sample_receipt(),
+        metrics=sample_metrics(),
     )
 
 
@@ -309,6 +326,7 @@ def running_job() -> JobDocuments:
         ledger=(sample_ledger()[0], running),
         lifetimes=sample_lifetimes()[:1],
         receipt=None,
+        metrics=tuple(point for point in sample_metrics() if point.at <= now),
     )
 
 
@@ -332,6 +350,13 @@ def put_job(store: BlobStore, documents: JobDocuments) -> None:
     for name, document in objects.items():
         if document is not None:
             store.write(name, encode(document))
+    rows = [
+        f"{p.step},{p.name},{p.value!r},{p.incarnation},{p.at.isoformat()}"
+        for p in documents.metrics
+    ]
+    if rows:
+        text = "\n".join(["step,name,value,incarnation,time", *rows, ""])
+        store.write(names.metrics(JOB_ID), text.encode())
 
 
 def _latest() -> Latest:

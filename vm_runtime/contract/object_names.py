@@ -3,6 +3,9 @@
 from datetime import date, datetime
 
 JOBS = "jobs/"
+
+INDEX = "index.html"
+"""The page of all open jobs and the grids, made at each tick."""
 OPEN_JOBS = "open/"
 """One small object for each job that still wants something; see `handlers.open_jobs`."""
 PRICES = "prices.json"

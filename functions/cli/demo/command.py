@@ -10,7 +10,7 @@ def demo(
     *,
     history: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Recorded hours; without it they are simulated."),
+        typer.Option(metavar="DIR", help="Recorded hours.", show_default="simulated ones"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where Ctrl-C left off.")] = False,
     folder: Annotated[Path, typer.Option(metavar="DIR", help="Where the demo keeps all.")] = Path(

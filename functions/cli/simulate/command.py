@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from functions.cli.options import JsonOption
-from functions.cli.simulate.quantities import hour_of, minutes_of, regions_of, watts_of
 from functions.errors import InvalidInputError
 
 KINDS = "tcn", "ridge", "persistence", "oracle"
@@ -27,30 +26,54 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
     power: Annotated[str, typer.Option(help="Power of the whole machine, such as 250W.")] = "250W",
     forecast: Annotated[str, typer.Option(help="tcn, ridge, persistence or oracle.")] = "tcn",
     weights: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Another trained forecaster.")
+        Path | None,
+        typer.Option(metavar="DIR", help="A trained forecaster.", show_default="the shipped one"),
     ] = None,
     every: Annotated[str, typer.Option(help="Time from one forecast to the next.")] = "1h",
     jobs: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CSV of jobs, instead of one a day.")
+        Path | None, typer.Option(metavar="FILE", help="CSV of jobs.", show_default="one a day")
     ] = None,
     study_of: Annotated[
         str | None,
-        typer.Option("--study", help="own, eu or all: seeded jobs as docs/simulation.md says."),
+        typer.Option(
+            "--study",
+            help="own, eu or all: seeded jobs as docs/simulation.md says.",
+            show_default="none",
+        ),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Jobs of a study.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed of a study.")] = 0,
     begin: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="First submission, UTC.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DATE",
+            help="First submission, UTC.",
+            show_default="30 days before --to",
+        ),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="DATE", help="Before the last submission, UTC.")
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="DATE",
+            help="Before the last submission, UTC.",
+            show_default="as late as the records allow",
+        ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Picture: .png or .html.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Picture: .png or .html.", show_default="none"),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Replay jobs over recorded hours: what would have been saved, in grams, by which way."""
+    from functions.cli.simulate.quantities import (  # noqa: PLC0415 - `--help` needs none of it
+        hour_of,
+        minutes_of,
+        regions_of,
+        watts_of,
+    )
     from functions.cli.simulate.run import Asked, run  # noqa: PLC0415 - needs torch
 
     run(
@@ -83,6 +106,8 @@ def _one_of(found: str, known: tuple[str, ...], *, of: str) -> Any:  # noqa: ANN
 
 
 def _hours(text: str, *, of: str) -> int:
+    from functions.cli.simulate.quantities import minutes_of  # noqa: PLC0415 - as above
+
     minutes = minutes_of(text, of=of)
     if minutes % 60:
         raise InvalidInputError(f"{of}: expected whole hours, found {text!r}")

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 
+from functions.cli.suggest import did_you_mean
 from functions.domain.regions import REGIONS
 from functions.errors import InvalidInputError
 
@@ -51,8 +52,9 @@ def regions_of(text: str, *, of: str) -> tuple[str, ...]:
     names = [by_zone.get(name, name) for name in wanted]
     wrong = [name for name in names if name not in REGIONS]
     if wrong or not names or len(set(names)) != len(names):
+        guess = did_you_mean(wrong[0], (*REGIONS, *by_zone)) if wrong else ""
         raise InvalidInputError(
-            f"{of}: expected eu, all, or each once of {', '.join(REGIONS)}, found {text!r}"
+            f"{of}: expected eu, all, or each once of {', '.join(REGIONS)}, found {text!r}{guess}"
         )
     return tuple(names)
 

@@ -1,0 +1,1 @@
+"""`smartscheduler doctor`: what is wrong, and the command that mends it."""

@@ -1,0 +1,34 @@
+"""Names that a person typed, checked against those that there are."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from functions.domain.regions import GRID_ZONES, REGIONS
+from functions.errors import InvalidInputError
+
+
+def did_you_mean(found: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean DE?)`, or nothing if no name is near."""
+    by_lower = {name.lower(): name for name in known}
+    close = get_close_matches(found.lower(), by_lower, n=1)
+    return f" (did you mean {by_lower[close[0]]}?)" if close else ""
+
+
+def known_zones(zones: Sequence[str]) -> tuple[str, ...]:
+    """Return the grid zones asked for, all if none are, in the spelling of Electricity Maps.
+
+    A region's name stands for its grid zone.
+
+    Raises:
+        InvalidInputError: one is unknown; a near one is named.
+    """
+    by_name = {zone.lower(): zone for zone in GRID_ZONES}
+    by_name |= {name: region.grid_zone for name, region in REGIONS.items()}
+    for zone in zones:
+        if zone.lower() not in by_name:
+            guess = did_you_mean(zone, (*GRID_ZONES, *REGIONS))
+            raise InvalidInputError(
+                f"grid zone: found unknown {zone!r}{guess}, expected some of"
+                f" {', '.join(GRID_ZONES)}."
+            )
+    return tuple(dict.fromkeys(by_name[zone.lower()] for zone in zones)) or GRID_ZONES
