@@ -24,6 +24,7 @@ from functions.errors import UnavailableError
 from functions.local.caller import LocalCallerCheck, authorization
 from functions.settings import Deployment, Settings
 from functions.wire import WakeUp, WakeUpKind, encode_wake_up
+from vm_runtime.contract import object_names
 from vm_runtime.contract.job import Job
 
 KEY = SecretStr("k3y")
@@ -172,3 +173,29 @@ def test_importing_the_functions_loads_no_torch_numpy_planner_or_google_client()
     )
 
     assert done.stdout.strip() == "[]"
+
+
+def test_tick_renews_the_page_of_open_jobs(world: World) -> None:
+    """The page in the bucket has the job and the grids, and is small."""
+    assert client("forecast").get("/").status_code == 200
+    page = world.ports.store.read(object_names.INDEX).data.decode()
+
+    assert "1 job, 1 not over" in page
+    assert '<th scope="row">digits</th>' in page
+    assert len(page) < 150_000
+
+
+def test_page_that_cannot_be_made_harms_no_tick(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tick is done and says so, whatever the page met; the log has it."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("functions.report.index.render_index", broken)
+    answer = client("forecast").get("/")
+
+    assert (answer.status_code, answer.get_json()["planned"]) == (200, "1")
+    assert "the page of all jobs could not be made" in capsys.readouterr().out
+    assert world.ports.store.list(object_names.INDEX) == []

@@ -21,7 +21,11 @@ def sources(
     *,
     source: Annotated[
         Source | None,
-        typer.Option(help="Who is asked.", show_default="electricity_maps with a key"),
+        typer.Option(
+            metavar="NAME",
+            help="Who is asked, electricity_maps or generation_mix.",
+            show_default="electricity_maps with a key",
+        ),
     ] = None,
     save: Annotated[
         Path | None,
