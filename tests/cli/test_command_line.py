@@ -173,8 +173,8 @@ def test_exit_codes_are_documented() -> None:
 
 
 def test_typo_in_a_command_gets_a_guess() -> None:
-    """`stauts` is probably `status`."""
-    done = run("stauts")
+    """`statsu` is probably `status`."""
+    done = run("statsu")
 
     assert done.exit_code == 2
     assert "Did you mean 'status'?" in done.stderr
