@@ -65,6 +65,16 @@ class Edge:
         index = work - self.low
         return int(self.ended[place, index]) if 0 <= index < len(self.off) else int(NEVER)
 
+    def any_on_at(self, work: int) -> int:
+        """Return the least cost of ON."""
+        index = work - self.low
+        return int(self.any_on[index]) if 0 <= index < len(self.off) else int(NEVER)
+
+    def any_ended_at(self, work: int) -> int:
+        """Return the least cost of ENDED."""
+        index = work - self.low
+        return int(self.any_ended[index]) if 0 <= index < len(self.off) else int(NEVER)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entries:

@@ -87,9 +87,17 @@ class Edge:
         """Return the cost of ENDED in `place`."""
         return _at(self.ended.get(place), work)
 
+    def any_on_at(self, work: int) -> int:
+        """Return the least cost of ON."""
+        return _at(self.any_on, work)
+
+    def any_ended_at(self, work: int) -> int:
+        """Return the least cost of ENDED."""
+        return _at(self.any_ended, work)
+
     def least_at(self, work: int) -> int:
         """Return the least cost at which a VM ran in the slot before."""
-        return min(_at(self.any_on, work), _at(self.any_ended, work))
+        return min(self.any_on_at(work), self.any_ended_at(work))
 
 
 def _at(curve: Curve | None, work: int) -> int:
@@ -247,11 +255,21 @@ class Table:
             if best is not None and bound >> TIE_BITS > best.cost >> TIE_BITS:
                 break
             most = min(self._lengths[slot], until_min - self._edges_min[slot])
-            for place in self._begin[slot]:
+            for own, place in self._bounds_of_places(slot, work_min):
+                if best is not None and own >> TIE_BITS > best.cost >> TIE_BITS:
+                    break
                 found = self._finish(slot, place, work_min, most)
                 if found is not None and (best is None or found.order < best.order):
                     best = found
         return best
+
+    def _bounds_of_places(self, slot: int, work_min: int) -> list[tuple[int, int]]:
+        """Return what ending in `slot` costs at least, and the place, the cheapest first."""
+        then = self.edges[slot + 1]
+        return sorted(
+            (min(then.on_at(place, work_min), then.ended_at(place, work_min)), place)
+            for place in self._begin[slot]
+        )
 
     def _finish(self, slot: int, place: int, work_min: int, most: int) -> Last | None:
         """Return the cheapest way to finish at most `most` minutes into `slot`, the earliest."""

@@ -55,14 +55,16 @@ def _came_from(table: AnyTable, piece: Piece, *, late: bool) -> _Step:
     if piece.goes_on:
         return _Step(_State.ON, piece.place, piece.work, Entry.GOES_ON, 0)
     wanted = table.entry_cost(piece, late=late)
-    for step, cost in _ways_in(table, piece, late=late):
+    for step, cost in _ways_in(table, piece, wanted, late=late):
         if cost == wanted:
             return step
     raise ArithmeticError(f"trace: no way into {piece}. Report it.")
 
 
-def _ways_in(table: AnyTable, piece: Piece, *, late: bool) -> Iterator[tuple[_Step, int]]:
-    """Yield the ways in and their costs."""
+def _ways_in(
+    table: AnyTable, piece: Piece, wanted: int, *, late: bool
+) -> Iterator[tuple[_Step, int]]:
+    """Yield the ways in and their costs, but those that certainly cost more than `wanted`."""
     edge, overheads, place = table.edges[piece.slot], table.overheads, piece.place
     if not late and table.goes_on_at_once:
         goes_on = _Step(_State.ON, place, piece.work, Entry.GOES_ON, 0)
@@ -84,7 +86,10 @@ def _ways_in(table: AnyTable, piece: Piece, *, late: bool) -> Iterator[tuple[_St
     for state, entry, overhead in ((_State.ENDED, *elsewhere), (_State.ON, *from_on)):
         cost = MOVE_TIE + table.extras.of(entry, piece.slot, place, late=late)
         then = piece.work + overhead
-        for other in edge.places_on if state is _State.ON else edge.places_ended:
+        is_on = state is _State.ON
+        if (edge.any_on_at(then) if is_on else edge.any_ended_at(then)) + cost > wanted:
+            continue
+        for other in edge.places_on if is_on else edge.places_ended:
             if other != place:
                 step = _Step(state, other, then, entry, overhead)
                 yield step, _cost_of(edge, step) + cost
