@@ -111,8 +111,12 @@ class Publisher(Protocol):
 class Alarm(Protocol):
     """The Cloud Scheduler jobs that `forecast` and `submit` may touch."""
 
-    def aim_boundary(self, at: datetime) -> None:
-        """Make the boundary job wake all functions at `at` (rounded up to its granularity)."""
+    def aim_boundary(self, at: datetime, *later: datetime) -> None:
+        """Make the boundary job wake all functions at `at` (rounded up to its granularity).
+
+        And at each of `later`, which lie within a few hours after it. More wake-ups than asked
+        for may come: they change nothing.
+        """
         ...
 
     def tick_now(self) -> None:

@@ -24,13 +24,20 @@ TIME_ZONE = "Etc/UTC"
 _GRANT = "roles/cloudscheduler.admin, or a role with cloudscheduler.jobs.{update,enable,run}"
 
 
-def cron(at: datetime) -> str:
-    """Return the cron expression, in UTC, of the first full minute not before `at`.
+def cron(*times: datetime) -> str:
+    """Return the cron expression, in UTC, of the first full minute not before each time.
 
     It names day and month but no year, so it would fire again in a year: aimed anew before that.
     """
-    minute = datetime.fromtimestamp(math.ceil(at.timestamp() / GRANULARITY_S) * GRANULARITY_S, UTC)
-    return f"{minute.minute} {minute.hour} {minute.day} {minute.month} *"
+    rounded = (math.ceil(at.timestamp() / GRANULARITY_S) * GRANULARITY_S for at in times)
+    minutes = [datetime.fromtimestamp(at, UTC) for at in rounded]
+    parts = (
+        {each.minute for each in minutes},
+        {each.hour for each in minutes},
+        {each.day for each in minutes},
+        {each.month for each in minutes},
+    )
+    return " ".join(",".join(map(str, sorted(part))) for part in parts) + " *"
 
 
 def _default_client() -> "scheduler_v1.CloudSchedulerClient":
@@ -66,10 +73,11 @@ class CloudSchedulerAlarm:
         self._make_client = make_client
         self._patience_s = patience_s
 
-    def aim_boundary(self, at: datetime) -> None:
-        """Make the boundary job fire at `at`, rounded up to the minute; resume it if paused.
+    def aim_boundary(self, at: datetime, *later: datetime) -> None:
+        """Make the boundary job fire at each time, rounded up to the minute; resume it if paused.
 
-        A time that is over or all but over becomes the next minute that can still be met.
+        A time that is over or all but over becomes the next minute that can still be met. One
+        schedule says all of them, and so some minutes more: it lists minutes and hours apart.
 
         IAM: `cloudscheduler.jobs.update`, `cloudscheduler.jobs.enable`.
 
@@ -87,7 +95,7 @@ class CloudSchedulerAlarm:
             job = self._client.update_job(
                 job=scheduler_v1.Job(
                     name=name,
-                    schedule=cron(max(at, self._clock.now() + LEAD)),
+                    schedule=cron(*(max(time, self._clock.now() + LEAD) for time in (at, *later))),
                     time_zone=TIME_ZONE,
                 ),
                 update_mask=field_mask_pb2.FieldMask(paths=["schedule", "time_zone"]),

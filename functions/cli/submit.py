@@ -39,7 +39,7 @@ def submit_job(jobfile: Path, source: Path | None, bucket: str | None, *, check:
 class NextTick:
     """An `Alarm` of somebody who may write to the bucket only: `forecast` comes by itself."""
 
-    def aim_boundary(self, at: datetime) -> None:
+    def aim_boundary(self, at: datetime, *later: datetime) -> None:
         """Leave the boundary job as it is."""
 
     def tick_now(self) -> None:

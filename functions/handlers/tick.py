@@ -40,6 +40,9 @@ SHORTEST_HORIZON_H = 24
 LONGEST_HORIZON_H = 168
 """What the forecaster gives: the first 24 hours by the TCN, the rest by climatology."""
 
+AIMED_AHEAD = timedelta(minutes=130)
+"""The boundary job is aimed at all that happens in two ticks' time: one of them may fail."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TickResult:
@@ -89,12 +92,12 @@ def tick(ports: Ports, timing: Timing, grid_zones: Sequence[str] = GRID_ZONES) -
     )
     glances.sort(key=lambda each: (turn.is_planned(each), *each.urgency))
     counts: Counter[_Outcome] = Counter()
-    first_edge: datetime | None = None
-    for outcome, edge in watch.each(turn.of, glances):
+    edges: set[datetime] = set()
+    for outcome, of_job in watch.each(turn.of, glances):
         counts[outcome] += 1
-        first_edge = min(filter(None, (edge, first_edge)), default=None)
-    if first_edge is not None:
-        ports.alarm.aim_boundary(first_edge)
+        edges = _soonest({*edges, *of_job}, now)
+    if edges:
+        ports.alarm.aim_boundary(*sorted(edges))
     return TickResult(
         origin=origin,
         planned=counts[_Outcome.PLANNED],
@@ -103,6 +106,13 @@ def tick(ports: Ports, timing: Timing, grid_zones: Sequence[str] = GRID_ZONES) -
         left=len(opened)
         - len(glances)
         + sum(not turn.is_planned(each) for each in glances[counts.total() :]),
+    )
+
+
+def _soonest(edges: set[datetime], now: datetime) -> set[datetime]:
+    """Return what comes before the next tick has aimed anew; at least the first of all."""
+    return {edge for edge in edges if edge <= now + AIMED_AHEAD} or (
+        {min(edges)} if edges else set()
     )
 
 
@@ -178,23 +188,23 @@ class _Turn:
             seen.plan_id is not None and seen.plan_id >= plan_id_of(self.forecast.origin)
         )
 
-    def of(self, seen: Glance) -> tuple[_Outcome, datetime | None]:
-        """Plan or settle a job; return how it went, and when something must happen next."""
+    def of(self, seen: Glance) -> tuple[_Outcome, set[datetime]]:
+        """Plan or settle a job; return how it went, and when something must happen soon."""
         job_id = seen.job.job_id
         if not seen.is_readable:
-            return _Outcome.FAILED, None
+            return _Outcome.FAILED, set()
         if seen.is_paused:
-            return _Outcome.WAITS, None
+            return _Outcome.WAITS, set()
         try:
             if seen.is_final:
-                return self._settle(seen), None
-            return _Outcome.PLANNED, self._first_edge(self._plan(seen))
+                return self._settle(seen), set()
+            return _Outcome.PLANNED, self._edges(self._plan(seen))
         except (PermanentError, TransientError) as error:
             _LOG.error("%s", error, extra={"event": "job_failed", "job_id": job_id})
         except Exception:  # noqa: BLE001 - nor must our own mistake keep the others from theirs
             extra = {"event": "unforeseen", "job_id": job_id}
             _LOG.exception("job %s could not be planned or settled", job_id, extra=extra)
-        return _Outcome.FAILED, None
+        return _Outcome.FAILED, set()
 
     def _plan(self, seen: Glance) -> Plan:
         job_id = seen.job.job_id
@@ -222,12 +232,18 @@ class _Turn:
         close_if_settled(documents, seen.job)
         return _Outcome.SETTLED if is_whole else _Outcome.WAITS
 
-    def _first_edge(self, plan: Plan) -> datetime | None:
+    def _edges(self, plan: Plan) -> set[datetime]:
+        """Return when a VM is to be made, to begin, and to be gone; full minutes, few of them."""
         lead = timedelta(seconds=self.timing.boot_lead_s)
-        edges = (
-            edge
+        edges = {
+            _full_minute(edge)
             for interval in plan.intervals
             for edge in (interval.start - lead, interval.start, interval.end)
-            if edge > self.now
-        )
-        return min(edges, default=None)
+        }
+        return _soonest({edge for edge in edges if edge > self.now}, self.now)
+
+
+def _full_minute(time: datetime) -> datetime:
+    """Round up: thousands of jobs have at most 60 of them in an hour."""
+    floor = time.replace(second=0, microsecond=0)
+    return floor if floor == time else floor + timedelta(minutes=1)

@@ -16,9 +16,10 @@ class LocalAlarm:
         self._url = url
         self._call = partial(call, key=key)
 
-    def aim_boundary(self, at: datetime) -> None:
-        """Make the boundary job wake all functions at `at` (rounded up to the minute)."""
-        self._call("POST", f"{self._url}/jobs/boundary", data=at.isoformat().encode())
+    def aim_boundary(self, at: datetime, *later: datetime) -> None:
+        """Make the boundary job wake all functions at each time (rounded up to the minute)."""
+        times = "\n".join(time.isoformat() for time in (at, *later))
+        self._call("POST", f"{self._url}/jobs/boundary", data=times.encode())
 
     def tick_now(self) -> None:
         """Trigger `forecast` now instead of at the full hour."""

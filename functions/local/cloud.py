@@ -268,7 +268,8 @@ class EmbeddedCloud:
             forecast_every_s=options.forecast_every_s,
             heartbeat_s=options.heartbeat_s,
         )
-        scheduler.aim_boundary(saved.boundary)
+        if saved.boundary is not None:
+            scheduler.aim_boundary(saved.boundary)
         api = front(bus=bus, compute=compute, scheduler=scheduler, key=world.key)
         server = HttpServer(api, name="front")
         self._parts = _Parts(

@@ -43,7 +43,8 @@ def front(*, bus: Bus, compute: Compute, scheduler: Scheduler, key: SecretStr) -
 
     @app.post("/jobs/boundary")
     def aim_boundary() -> "ResponseReturnValue":
-        scheduler.aim_boundary(datetime.fromisoformat(request.get_data(as_text=True)))
+        times = request.get_data(as_text=True).splitlines()
+        scheduler.aim_boundary(*(datetime.fromisoformat(time) for time in times))
         return jsonify({})
 
     @app.post("/jobs/forecast")

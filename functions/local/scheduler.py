@@ -96,6 +96,9 @@ class Scheduler:
         self._heartbeat = Alarm(clock, next_full(now, heartbeat_s))
         self._heartbeat_s = heartbeat_s
         self._boundary = Alarm(clock, None)
+        self._aiming = threading.Lock()
+        self._later: list[datetime] = []
+        """What the boundary job is aimed at after it has fired, ascending."""
         self._threads = [
             threading.Thread(target=run, name=f"scheduler-{run.__name__}", daemon=True)
             for run in (self._run_forecast, self._run_heartbeat, self._run_boundary)
@@ -123,9 +126,12 @@ class Scheduler:
             if thread.is_alive():
                 thread.join()
 
-    def aim_boundary(self, at: datetime | None) -> None:
-        """Wake all functions at `at`, rounded up; replaces what was aimed at before."""
-        self._boundary.aim(at and rounded_up(at))
+    def aim_boundary(self, at: datetime, *more: datetime) -> None:
+        """Wake all functions at each time, rounded up; replaces what was aimed at before."""
+        first, *later = sorted({rounded_up(time) for time in (at, *more)})
+        with self._aiming:
+            self._later = later
+            self._boundary.aim(first)
 
     def tick_now(self) -> None:
         """Trigger `forecast` now; one that runs is not overlapped, but followed."""
@@ -149,6 +155,9 @@ class Scheduler:
     def _run_boundary(self) -> None:
         while self._boundary.wait():
             self._wake(WakeUpKind.BOUNDARY)
+            with self._aiming:
+                if self._later and self._boundary.at is None:
+                    self._boundary.aim(self._later.pop(0))
 
     def _times(self) -> int:
         if not self._faults.hits(self._faults.present.double_ticks):

@@ -69,6 +69,13 @@ def test_cron_is_in_utc() -> None:
     assert cron(datetime(2026, 12, 31, 23, 59, 0, 1, tzinfo=UTC)) == "0 0 1 1 *"
 
 
+def test_several_times_are_one_schedule_that_leaves_none_out() -> None:
+    """Each of them is among the minutes that it fires at; some more may be."""
+    times = [datetime(2026, 1, 5, 23, 57, tzinfo=UTC), datetime(2026, 1, 6, 0, 12, 1, tzinfo=UTC)]
+    assert cron(*times) == "13,57 0,23 5,6 1 *"
+    assert cron(times[0], times[0]) == "57 23 5 1 *"
+
+
 def test_aiming_is_one_call_that_changes_the_time_only(
     alarm: CloudSchedulerAlarm, fake: FakeScheduler
 ) -> None:

@@ -112,6 +112,14 @@ class AlarmContract:
         assert timedelta(0) <= fires - at < timedelta(minutes=1)
         assert (fires.second, fires.microsecond) == (0, 0)
 
+    def test_several_times_begin_with_the_first(self, harness: AlarmHarness) -> None:
+        """In whatever order they are given."""
+        first = harness.now() + timedelta(hours=1)
+        harness.alarm.aim_boundary(first + timedelta(minutes=40), first)
+        fires = harness.boundary()
+        assert fires is not None
+        assert timedelta(0) <= fires - first < timedelta(minutes=1)
+
     def test_the_last_aim_counts(self, harness: AlarmHarness) -> None:
         """Earlier or later than the one before."""
         for hours in (5, 2, 8):

@@ -162,6 +162,7 @@ class World:
         self.steps_total: dict[str, int] = {}
         self.backlog: list[_Delivery] = []
         self.boundary: datetime | None = None
+        self.boundaries: list[datetime] = []
         self.effects = 0
         self.crashes = 0
         self.is_control_plane_down = False
@@ -216,9 +217,9 @@ class World:
                 late = timedelta(hours=self.random.uniform(1, 48))
                 self.backlog.append(_Delivery(self.clock.now() + late, owner, message))
 
-    def aim_boundary(self, at: datetime) -> None:
+    def aim_boundary(self, at: datetime, *later: datetime) -> None:
         """Set the alarm."""
-        self.boundary = at
+        self.boundary, self.boundaries = at, list(later)
 
     def tick_now(self) -> None:
         """Tick at the next turn."""
@@ -324,7 +325,7 @@ class World:
             self.next_heartbeat = now + timedelta(minutes=5)
             self.publish(WakeUp(kind=WakeUpKind.HEARTBEAT, sent_at=now))
         if self.boundary is not None and now >= self.boundary:
-            self.boundary = None
+            self.boundary = self.boundaries.pop(0) if self.boundaries else None
             self.publish(WakeUp(kind=WakeUpKind.BOUNDARY, sent_at=now))
 
     def _deliver(self) -> None:

@@ -144,7 +144,7 @@ class GoogleSite:
         answer = self.gate.tick(self.clock.now())
         assert answer.ok, answer.text
 
-    def aim_boundary(self, at: datetime) -> None:
+    def aim_boundary(self, at: datetime, *later: datetime) -> None:
         """Nobody here aims it but `forecast`."""
         raise NotImplementedError
 
