@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import grpc
@@ -140,12 +141,15 @@ class Google:
 
     def boundary(self) -> datetime | None:
         """What the cron expression means next."""
-        minute, hour, day, month, _ = self._scheduler.jobs[BOUNDARY].schedule.split()
-        numbers = (int(month), int(day), int(hour), int(minute))
+        parts = self._scheduler.jobs[BOUNDARY].schedule.split()[:4]
+        minutes, hours, days, months = ([int(n) for n in part.split(",")] for part in parts)
         now = self._clock.now()
-        fires = datetime(now.year, *numbers, tzinfo=UTC)
         # A minute that has begun is missed, and comes again in a year.
-        return fires if fires > now else fires.replace(year=now.year + 1)
+        return min(
+            fires if fires > now else fires.replace(year=now.year + 1)
+            for numbers in product(months, days, hours, minutes)
+            for fires in [datetime(now.year, *numbers, tzinfo=UTC)]
+        )
 
     def ticks(self) -> int:
         """How often the forecast's job was run."""

@@ -152,6 +152,16 @@ def test_boundary_fires_once_at_its_last_aim(site: Site) -> None:
     assert scheduler.boundary is None
 
 
+def test_boundary_fires_at_each_of_several_times(site: Site) -> None:
+    """One after the other, in order; then it rests."""
+    scheduler = site.scheduler(speed=600.0)
+    scheduler.aim_boundary(*(START + timedelta(minutes=minutes) for minutes in (7, 3, 5)))
+    assert scheduler.boundary == START + timedelta(minutes=3)
+    until(lambda: len(site.woken) == 3)
+    assert site.woken == [WakeUpKind.BOUNDARY] * 3
+    until(lambda: scheduler.boundary is None)
+
+
 def test_fault_doubles_ticks(site: Site) -> None:
     """On request a tick is sent twice, one after the other."""
     site.scheduler(faults=Faults(double_ticks=1.0))
