@@ -6,9 +6,28 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+SUMMARIES = {
+    "train": "Train a model on CSV files, score it on later hours, and save both as an artifact.",
+    "backtest": (
+        "Score forecasts made each day against yesterday, last week, ridge and climatology."
+    ),
+    "robustness": "Score the network's first day from 00:00 UTC with hours and grid zones missing.",
+    "forecast": "Forecast all grid zones in a folder from one origin.",
+    "import": "Import yearly CSV exports of either header into one folder, one file per grid zone.",
+    "climatology": (
+        "Compute mean and spread by month, kind of day and hour, and write them as JSON."
+    ),
+}
+"""What `--help` says of each, so that it need not load them: as their own first lines."""
+
 
 class _Forecaster(TyperGroup):
     """The commands of the forecaster, loaded when one of them is asked for."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - click's
+        """Write the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
 
     _loaded: MutableMapping[str, Any] | None = None
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from functions.cli import app
 from functions.cli.config import FileDefaults, config_files, read_config, value_of
 from functions.cli.exits import Exit, explain
+from functions.cli.forecaster import SUMMARIES
 from functions.cli.options import complete_grid_zone, complete_job, complete_region
 from functions.errors import (
     InvalidInputError,
@@ -367,3 +368,13 @@ def test_interrupt_ends_as_shells_have_it(monkeypatch: pytest.MonkeyPatch, bucke
 
     assert done.exit_code == Exit.INTERRUPTED
     assert "Traceback" not in done.output
+
+
+def test_help_of_the_forecaster_says_what_its_commands_say() -> None:
+    """What `--help` has without loading them is what they say themselves."""
+    commands = typer.main.get_group(app).commands["forecaster"].commands
+    found = {name: command.get_short_help_str(100) for name, command in commands.items()}
+
+    assert found == SUMMARIES
+    for name in SUMMARIES:
+        assert name in run("forecaster", "--help").stdout
