@@ -108,8 +108,10 @@ class MetadataServer:
             spot = self._patient(session, "instance/scheduling/preemptible")
             _warn_of_skew(spot.skew_s)
             name = self._required(session, "instance/name")
-            found = {
-                key: self._required(session, f"instance/attributes/{key}") for key in Attribute
+            # The data disk is startup.sh's business: nothing is started before it is mounted.
+            needed: list[Attribute] = [key for key in Attribute if key is not Attribute.DATA_DISK]
+            found: dict[Attribute, str] = {
+                key: self._required(session, f"instance/attributes/{key}") for key in needed
             }
         start, end = found[Attribute.INTERVAL_START], found[Attribute.INTERVAL_END]
         return InstanceMetadata(

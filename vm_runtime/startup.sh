@@ -4,7 +4,8 @@
 # be killed anywhere and run again. docs/vm.md tells the whole way from boot to power-off.
 #
 # Needs bash, curl and Python 3.11 or newer with venv; no gcloud, which takes seconds per call.
-# Reads from the metadata server: ss-job, ss-bucket, ss-interval-end, ss-shutdown-grace-s.
+# Reads from the metadata server: ss-job, ss-bucket, ss-interval-end, ss-shutdown-grace-s,
+# ss-data-disk.
 # Expects in the bucket: runtime/*.whl, and perhaps jobs/<job>/source/requirements.txt.
 # Leaves in the bucket: jobs/<job>/environment/, what it built, for the job's next VM.
 # SS_ROOT (a folder) and SS_DRY_RUN=1 (print instead of changing the system) are for tests.
@@ -264,6 +265,64 @@ publish_environment() { # while the trainer runs already; a failure costs the ne
     log WARNING environment_not_stored "the environment could not be stored: the job's next VM builds it anew"
 }
 
+# ---------------------------------------------------------------------------- data disk
+
+readonly DATA_DEVICE="${ROOT}/dev/disk/by-id/google-ss-data"
+readonly DATA_FOLDER="${ROOT}/mnt/smartscheduler-data"
+
+is_over() { # whether the VM has been told to stop, or its interval is over
+  local end
+  end="$(metadata instance/attributes/ss-interval-end || true)"
+  [[ "${end}" == now ]] || { [[ -n "${end}" ]] && (($(date --date "${end}" +%s) <= $(date +%s))); }
+}
+
+wait_for_data_disk() { # in a move it comes after the VM: it is copied once the source is down
+  local -i waited_s=0
+  while [[ ! -e "${DATA_DEVICE}" ]]; do
+    if is_over; then
+      log WARNING data_disk_missing "the data disk did not come within the interval: the VM powers off, the control plane decides"
+      act systemctl poweroff
+      exit 0
+    fi
+    ((waited_s % 60)) || log INFO data_disk_awaited "waiting for the data disk, ${waited_s} s so far"
+    sleep "${SS_POLL_S:-5}"
+    waited_s+=5
+  done
+}
+
+format_if_blank() { # never a disk on which anything is found
+  local status=0
+  blkid --probe "${DATA_DEVICE}" >/dev/null || status=$?
+  if [[ "${status}" == 0 ]]; then
+    log INFO data_disk_found "the data disk has a file system"
+  elif [[ "${status}" == 2 ]] && cmp --silent --bytes=1048576 "${DATA_DEVICE}" /dev/zero; then
+    log INFO data_disk_blank "the data disk is blank: it gets an ext4 file system"
+    act mkfs.ext4 -q -m 0 "${DATA_DEVICE}"
+  else
+    log ERROR data_disk_unreadable "expected a blank data disk or a file system, found neither (blkid: ${status}): it is left as it is. Look at it from another VM"
+    return 1
+  fi
+}
+
+mount_data_disk() { # only if the control plane says that the job has one
+  local keys
+  keys="$(metadata instance/attributes/)" # a metadata server that is down must not mean "none"
+  [[ $'\n'"${keys}"$'\n' == *$'\nss-data-disk\n'* ]] || return 0
+  wait_for_data_disk
+  mkdir -p "${DATA_FOLDER}"
+  if ! mountpoint --quiet "${DATA_FOLDER}"; then
+    format_if_blank
+    act mount -o nodev,nosuid "${DATA_DEVICE}" "${DATA_FOLDER}"
+    act chown "${ACCOUNT}:" "${DATA_FOLDER}"
+  fi
+  mkdir -p "${UNITS}/smartscheduler-trainer.service.d"
+  cat >"${UNITS}/smartscheduler-trainer.service.d/data-disk.conf" <<UNIT
+[Service]
+Environment=SMARTSCHEDULER_DATA_DIR=/mnt/smartscheduler-data
+UNIT
+  log INFO data_disk_mounted "the data disk is at /mnt/smartscheduler-data"
+}
+
 # ---------------------------------------------------------------------------- trainer
 
 install_trainer() {
@@ -281,6 +340,7 @@ SCRIPT
     >"${UNITS}/smartscheduler-trainer.service"
   getent passwd "${ACCOUNT}" >/dev/null ||
     act useradd --system --home-dir /var/lib/smartscheduler --shell /usr/sbin/nologin "${ACCOUNT}"
+  mount_data_disk
   act systemctl daemon-reload
   # Not waited for: the job runs on after this script.
   act systemctl start --no-block smartscheduler-trainer.service

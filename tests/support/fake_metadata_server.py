@@ -94,10 +94,15 @@ class FakeMetadataServer:
             if query.get("wait_for_change") == "true":
                 self._wait(key, query)
             if key.endswith("/"):
-                return 200, self._below(key), self._etag(key)
+                is_whole = bool(query)  # recursively, as JSON
+                return 200, self._below(key) if is_whole else self._keys(key), self._etag(key)
             if key not in self._values:
                 return 404, "not found", ""
             return 200, self._values[key], self._etag(key)
+
+    def _keys(self, folder: str) -> str:
+        """Return the keys of a folder, a line each."""
+        return "\n".join(k.removeprefix(folder) for k in self._values if k.startswith(folder))
 
     def _below(self, folder: str) -> str:
         """Return a folder's values as `?recursive=true&alt=json` does."""
