@@ -9,7 +9,11 @@ from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from functions.domain.lifecycle.timing import Timing
 from functions.errors import InvalidInputError
 from vm_runtime.contract.base import document
+from vm_runtime.contract.clock import CLOCK_VARIABLE
 from vm_runtime.contract.codec import explain
+
+LONGEST_OVERRUN_S = 900.0
+"""How long a VM may be up after its interval's end at most, seconds (design 9, promise 4)."""
 
 PREFIX = "SMARTSCHEDULER_"
 """Prefix of all environment variables; the rest is the field's name in capitals."""
@@ -110,7 +114,27 @@ def read_deployment(environment: Mapping[str, str]) -> Deployment:
         # Cloud Run functions name the entry point so; unset, it is a person who tries.
         target = environment.get("FUNCTION_TARGET", "")
         _check_google(settings, target=target)
+        if CLOCK_VARIABLE not in environment:  # A scaled clock's minutes are not a VM's.
+            _check_promise(timing)
     return Deployment(settings=settings, timing=timing)
+
+
+def _check_promise(timing: Timing) -> None:
+    """No VM may outlive its interval by more than 15 minutes (design 9, promise 4)."""
+    too_long = [
+        f"{PREFIX}{name.upper()} {seconds:g}"
+        for name, seconds in (
+            ("shutdown_grace_s", timing.shutdown_grace_s),
+            ("force_stop_after_s", timing.force_stop_after_s),
+        )
+        if seconds > LONGEST_OVERRUN_S
+    ]
+    if too_long:
+        raise InvalidInputError(
+            f"settings: expected at most {LONGEST_OVERRUN_S:g} s, so that no VM outlives its"
+            f" interval by more than 15 minutes, found {', '.join(too_long)}. Lower it and"
+            " redeploy."
+        )
 
 
 def _check_google(settings: Settings, *, target: str) -> None:

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 from planning_world import ORIGIN, job_of
+from sample_jobs import job
 
 from functions.domain.job import work_left_h
+from functions.domain.plan.terms import Dues
+from vm_runtime.contract.job import KeepDisk, Overheads
 from vm_runtime.contract.progress import Progress, RunState
 
 
@@ -43,3 +46,13 @@ def test_unknown_work_stays_unknown() -> None:
     job = job_of(work_h=None)
     assert work_left_h(job, None) is None
     assert work_left_h(job, _progress(steps_done=5, steps_total=10)) is None
+
+
+@pytest.mark.parametrize("overheads", [None, Overheads()])
+def test_a_data_disk_makes_a_move_longer_and_nothing_else(overheads: Overheads | None) -> None:
+    """The planner moves a job with `keep_disk` only if that pays with the disk."""
+    plain = Dues.of(job(overheads=overheads)).overheads
+    kept = Dues.of(job(overheads=overheads, keep_disk=KeepDisk(size_gb=10, move_s=600))).overheads
+
+    assert kept.move_min == plain.move_min + 10
+    assert kept.start_min == plain.start_min

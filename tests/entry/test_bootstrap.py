@@ -17,6 +17,7 @@ from functions.adapters.generation_mix import GenerationMix
 from functions.adapters.pubsub import PubSubPublisher
 from functions.errors import InvalidInputError
 from functions.settings import PREFIX, Settings, read_deployment
+from vm_runtime.contract.clock import CLOCK_VARIABLE
 from vm_runtime.storage.gcs import GcsBlobStore
 
 KEY = "k3y-of-nobody"
@@ -168,3 +169,13 @@ def test_templates_are_told_apart_by_name() -> None:
     text = ",".join(f"{name}={url}" for name, url in urls.items())
 
     assert Settings(bucket="gs://bucket", instance_templates=text).templates == urls
+
+
+@pytest.mark.parametrize("name", ["SHUTDOWN_GRACE_S", "FORCE_STOP_AFTER_S"])
+def test_a_grace_that_breaks_promise_4_is_refused_on_google_cloud(name: str) -> None:
+    """At most 15 minutes; a scaled clock, as the demo's and the tests', counts its own minutes."""
+    assert read_deployment(environment(**{name: "900"}))
+    with pytest.raises(InvalidInputError, match=rf"{name} 901"):
+        read_deployment(environment(**{name: "901"}))
+    scaled = environment(**{name: "18000"}) | {CLOCK_VARIABLE: "{}"}
+    assert read_deployment(scaled)

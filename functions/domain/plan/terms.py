@@ -42,9 +42,9 @@ class Dues:
     def of(cls, job: Job) -> "Dues":
         """Return the dues of `job`."""
         network_kwh = job.state_gb * job.network_kwh_per_gb
-        phases = job.overheads
+        phases, disk_s = job.overheads, job.keep_disk.move_s if job.keep_disk else 0.0
         if phases is None:
-            start, move = _minutes(job.start_overhead_s), _minutes(job.move_overhead_s)
+            start, move = _minutes(job.start_overhead_s), _minutes(job.move_overhead_s + disk_s)
             overheads = Overheads(start_min=start, move_min=move)
             return cls(
                 overheads=overheads,
@@ -52,7 +52,8 @@ class Dues:
                 move_kwh=network_kwh,
                 elsewhere_kwh=network_kwh,
             )
-        return cls._of_phases(phases, job.power_w, network_kwh)
+        longer = replace(phases.move, seconds=phases.move.seconds + disk_s)
+        return cls._of_phases(replace(phases, move=longer), job.power_w, network_kwh)
 
     @classmethod
     def _of_phases(cls, phases: Phases, power_w: float, network_kwh: float) -> "Dues":
