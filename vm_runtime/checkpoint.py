@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -369,6 +370,7 @@ def _write_failure(step: int, known: Latest, error: Exception) -> str:
     )
 
 
+@cache
 def runtime_version() -> str:
     """Return the version of this distribution."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415

@@ -116,6 +116,8 @@ def _planned(
     work: Work, actual: Actual, *, regions: Sequence[str], until: datetime, deadline: datetime
 ) -> Plan | None:
     """Return the plan on the actual hours until `until`, `None` if too few of them are known."""
+    if deadline <= work.begin:
+        return None  # It was over before its first hour was published.
     job = replace(
         work.job,
         submitted_at=work.begin,

@@ -1,0 +1,203 @@
+"""Pub/Sub, Cloud Scheduler and Cloud Functions: who is woken when, and what is delivered again."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from functions.domain.lifecycle.actions import Owner
+from functions.errors import InvalidInputError, PermanentError, TransientError
+from functions.handlers.reconcile import reconcile
+from functions.handlers.submit import submit
+from functions.handlers.tick import tick
+from functions.ports import Ports
+from functions.wire import WakeUp, WakeUpKind, decode_wake_up, encode_wake_up
+from soak.bucket import BucketView
+from soak.compute import FleetView
+from soak.faults import Kind
+from soak.kernel import Machine
+from vm_runtime.storage.port import StorageUnavailableError
+
+if TYPE_CHECKING:
+    from soak.schedule import Submission
+    from soak.world import World
+
+HEARTBEAT_S = 300.0
+TIMEOUTS_S = {"forecast": 540.0}
+"""Longest run of a function (infra/functions.tf); the others get 300 s."""
+ATTEMPTS = 10
+"""Then a message goes to the dead letters (infra/topic.tf)."""
+
+
+class Bus:
+    """Wakes functions."""
+
+    def __init__(self, world: "World") -> None:
+        """Wake nobody yet."""
+        self._world = world
+        self._runs = 0
+        self.boundary_s: float | None = None
+        self._tick_asked = False
+        self.machine = Machine(world.kernel, "Pub/Sub")
+
+    def start(self) -> None:
+        """Begin the regular rounds."""
+        for round_of in (self._ticks, self._heartbeats, self._boundaries):
+            self._spawn(round_of)
+
+    def publish(self, data: bytes) -> None:
+        """Deliver to each function, as the faults that are on will have it."""
+        world = self._world
+        windows = world.active(Kind.MESSAGES)
+        for owner in Owner:
+            late_s = world.dice.uniform(0.02, 0.5)
+            if any(world.dice.random() < window.chance for window in windows):
+                continue
+            self._deliver(owner, data, late_s)
+            for window in windows:
+                late_s = world.dice.uniform(0, window.number)
+                self._deliver(owner, data, late_s)
+
+    def tick_now(self) -> None:
+        """Trigger `forecast`."""
+        self._spawn(self._tick)
+
+    def submit(self, submission: "Submission") -> None:
+        """Let a person submit a job, again and again until it is in."""
+        machine = Machine(self._world.kernel, "person")
+        store = BucketView(self._world, machine, "person")
+        alarm = _AlarmView(self._world, machine, "person")
+
+        def try_to() -> None:
+            while True:
+                try:
+                    submit(store, alarm, submission.job, {submission.job.script: b""})
+                except InvalidInputError as error:
+                    self._world.tell("person", f"is refused: {error}")
+                except (TransientError, StorageUnavailableError):
+                    self._world.kernel.sleep(60.0)
+                    continue
+                return
+
+        self._world.kernel.spawn(machine, try_to)
+
+    def run(
+        self, name: str, call: Callable[[Ports], object], message: WakeUp | None = None
+    ) -> bool:
+        """Run a function to its end; return whether it succeeded. Called in a task."""
+        world = self._world
+        if world.is_on(Kind.FUNCTIONS_DOWN):
+            return False
+        self._runs += 1
+        ahead_s = world.dice.uniform(-30, 30)
+        machine = Machine(world.kernel, f"{name} #{self._runs}", ahead_s=ahead_s)
+        machine.is_stale = self._is_stale(message)
+        outcome: list[bool] = []
+        done = world.threading.Event()
+
+        def run() -> None:
+            outcome.append(_succeeds(world, machine, name, call))
+            done.set()
+
+        world.kernel.spawn(machine, run)
+        done.wait(TIMEOUTS_S.get(name, 300.0))
+        machine.kill()
+        return outcome == [True]
+
+    def _is_stale(self, message: WakeUp | None) -> bool:
+        if message is None or message.seq is None:
+            return False
+        state = self._world.laws.states.get(message.job_id or "")
+        return state is not None and message.seq < state.seq
+
+    def _spawn(self, run: Callable[[], object]) -> None:
+        self._world.kernel.spawn(self.machine, run)
+
+    def _deliver(self, owner: Owner, data: bytes, late_s: float) -> None:
+        def deliver() -> None:
+            message, timing = decode_wake_up(data), self._world.schedule.timing
+            for attempt in range(ATTEMPTS):
+                if self.run(owner, lambda ports: reconcile(ports, timing, owner, message), message):
+                    return
+                self._world.kernel.sleep(min(600.0, 10.0 * 2**attempt))
+
+        self._world.kernel.spawn(self.machine, deliver, after_s=late_s)
+
+    def _ticks(self) -> None:
+        while True:
+            self._spawn(self._tick)
+            self._world.kernel.sleep(3600.0 - self._world.kernel.now_s % 3600.0)
+
+    def _tick(self) -> None:
+        for pause_s in (30.0, 60.0, 120.0, None):  # infra/schedule.tf
+            if self.run("forecast", lambda ports: tick(ports, self._world.schedule.timing)):
+                return
+            if pause_s is None:
+                return
+            self._world.kernel.sleep(pause_s)
+
+    def _heartbeats(self) -> None:
+        while True:
+            if not self._world.is_on(Kind.HEARTBEAT_DOWN):
+                self.publish(encode_wake_up(WakeUp(kind=WakeUpKind.HEARTBEAT)))
+            self._world.kernel.sleep(HEARTBEAT_S)
+
+    def _boundaries(self) -> None:
+        while True:
+            self._world.kernel.sleep(60.0 - self._world.kernel.now_s % 60.0)
+            due = self.boundary_s is not None and self.boundary_s <= self._world.kernel.now_s
+            if due:
+                self.boundary_s = None
+                if not self._world.is_on(Kind.HEARTBEAT_DOWN):
+                    self.publish(encode_wake_up(WakeUp(kind=WakeUpKind.BOUNDARY)))
+
+
+def _succeeds(world: "World", machine: Machine, name: str, call: Callable[[Ports], object]) -> bool:
+    try:
+        call(_ports(world, machine, name))
+    except TransientError as error:
+        world.tell(machine.name, f"will be woken again: {error}")
+        return False
+    except PermanentError as error:
+        world.tell(machine.name, f"gives up: {error}")
+        return True
+    except Exception as error:  # noqa: BLE001 - whatever it is, it should not be
+        world.laws.broken("no unforeseen errors", f"{name} raised {error!r}")
+    return True
+
+
+def _ports(world: "World", machine: Machine, name: str) -> Ports:
+    return Ports(
+        store=BucketView(world, machine, name),
+        fleet=FleetView(world, machine, name),
+        publisher=_Publisher(world, machine, name),
+        alarm=_AlarmView(world, machine, name),
+        intensity=world.grid,
+        forecaster=world.grid,
+        clock=machine,
+    )
+
+
+class _Publisher:
+    def __init__(self, world: "World", machine: Machine, party: str) -> None:
+        self._world, self._machine, self._party = world, machine, party
+
+    def publish(self, message: WakeUp) -> None:
+        data = encode_wake_up(message)
+        self._world.calls.make(
+            self._machine, self._party, "publish", lambda: self._world.bus.publish(data)
+        )
+
+
+class _AlarmView:
+    def __init__(self, world: "World", machine: Machine, party: str) -> None:
+        self._world, self._machine, self._party = world, machine, party
+
+    def aim_boundary(self, at: datetime) -> None:
+        def aim() -> None:
+            minutes = -(-(at - self._world.time_zero) // timedelta(minutes=1))
+            self._world.bus.boundary_s = 60.0 * minutes
+
+        self._world.calls.make(self._machine, self._party, "alarm", aim)
+
+    def tick_now(self) -> None:
+        self._world.calls.make(self._machine, self._party, "alarm", self._world.bus.tick_now)
