@@ -11,7 +11,7 @@ TORCH  := 2.13.0
 FLOOR  := 90
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format schemas bench checkov docs clean
+.PHONY: help setup demo test lint format schemas soak bench checkov docs clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /	/' | expand -t 12
@@ -44,6 +44,13 @@ demo: setup ## run the product on an embedded cloud (HISTORY=DIR, RESUME=1)
 
 test: setup ## all tests, with a floor under their coverage
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=$(FLOOR)
+
+SCHEDULES ?= 2000
+SEED ?= 0
+
+soak: setup ## faults on a simulated clock (SCHEDULES=100000 SEED=7)
+	@OMP_NUM_THREADS=1 PYTHONPATH=.:tests/support \
+	  $(BIN)/python -m soak --schedules $(SCHEDULES) --seed $(SEED)
 
 lint: setup ## formatting, style, types, import direction, spelling, shell
 	$(BIN)/ruff format --check .

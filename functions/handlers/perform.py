@@ -30,7 +30,7 @@ from functions.errors import InvalidInputError, PermissionDeniedError
 from functions.handlers.documents import Documents
 from functions.handlers.observe import Sighting
 from functions.handlers.perform_disks import attach, disk_for, perform_on_disk
-from functions.handlers.request_ids import request_id
+from functions.handlers.request_ids import insert_request_id, request_id
 from functions.ports import Ports
 from vm_runtime.contract import object_names
 from vm_runtime.contract.instance import MANAGED_BY, Attribute, Label, deployment_label
@@ -137,7 +137,7 @@ def _on_disk(ports: Ports, sighting: Sighting, action: DiskAction) -> bool:
 
 def _insert(ports: Ports, sighting: Sighting, action: Insert) -> bool:
     seen, target = sighting.seen, action.target
-    request = request_id(seen.now, seen.timing, target.vm, "insert")
+    request = insert_request_id(target.vm)
     try:
         operation = ports.fleet.insert(_spec(ports, seen, target), request_id=request)
     except InvalidInputError as error:  # It would be refused again: patience ends in a message.

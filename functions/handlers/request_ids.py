@@ -16,3 +16,12 @@ def request_id(now: datetime, timing: Timing, name: str, verb: str) -> str:
     """
     attempt = int(now.timestamp() // timing.force_stop_after_s)
     return str(uuid5(_NAMESPACE, f"{name}/{verb}/{attempt}"))
+
+
+def insert_request_id(vm: str) -> str:
+    """Return the same id for ever: a failed insert is given up, and the next VM has another name.
+
+    So a VM that was made and is gone, before anybody could note that it was asked for, is not
+    made a second time.
+    """
+    return str(uuid5(_NAMESPACE, f"{vm}/insert"))

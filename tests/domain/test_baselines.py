@@ -262,3 +262,18 @@ def test_the_network_counts_if_the_job_gives_its_factor() -> None:
     assert receipt.regret is not None
     assert receipt.regret.plans_gco2eq == pytest.approx(0, abs=1e-6)
     assert receipt.regret.execution_gco2eq == pytest.approx(0, abs=1e-6)
+
+
+def test_a_job_that_is_over_before_its_first_hour_is_published_waits_for_it() -> None:
+    """Settled within the hour in which it ran: its receipt is provisional, and no error."""
+    found = evidence(
+        [entry(1, "europe-west3-b", [(TRAIN, 0.1, 0.4)], (0, 100))],
+        [life(1, "europe-west3-b", 0.05, 0.45)],
+        {},
+    )
+
+    receipt = receipt_of(found, now_h=0.5)
+
+    oracle = receipt.baseline(Policy.ORACLE)
+    assert receipt.is_provisional
+    assert oracle is None or oracle.emissions_gco2eq is None

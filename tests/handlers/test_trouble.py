@@ -429,3 +429,29 @@ def test_a_message_nested_without_end_is_refused_like_any_malformed_one() -> Non
     """It would come again for ever if it crashed the function."""
     with pytest.raises(InvalidInputError, match="expected JSON"):
         decode_wake_up(b"[" * 200_000)
+
+
+def test_a_vm_whose_making_nobody_noted_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its insert was never answered and a person deleted it: the next VM has another name."""
+    world = World()
+    real, ids = world.fleet.insert, []
+
+    def insert(spec: VmSpec, *, request_id: str) -> Operation:
+        if spec.name == "ss-digits-1":
+            ids.append(request_id)
+        operation = real(spec, request_id=request_id)
+        if ids == [request_id]:
+            raise UnavailableError("504, but it was done")
+        return operation
+
+    monkeypatch.setattr(world.fleet, "insert", insert)
+    world.submit(job(**SHORT), steps_of(job(**SHORT)))
+    world.run(lambda: "ss-digits-1" in world.fleet.vms, at_most_h=8)
+    for_hours(world, 0.5)
+    world.fleet.delete(world.fleet.vms["ss-digits-1"], request_id="by hand")
+
+    world.run(world.is_over, at_most_h=20)
+
+    assert len(ids) > 1
+    assert len(set(ids)) == 1
+    assert world.state("digits").phase is Phase.FINISHED

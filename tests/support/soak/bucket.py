@@ -1,6 +1,6 @@
 """The bucket, and how each party sees it: with latency, and with calls that go wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -96,6 +96,12 @@ class BucketView:
     def list(self, prefix: str) -> list[BlobInfo]:
         """Return what starts with `prefix`, sorted."""
         return self._call("list", prefix, lambda: self._world.bucket.list(prefix))
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Return the names of the folders right below `prefix`, sorted."""
+        infos = self._call("list", prefix, lambda: self._world.bucket.list(prefix))
+        rests = [info.name.removeprefix(prefix) for info in infos]
+        return sorted({rest.partition("/")[0] for rest in rests if "/" in rest})
 
     def upload(self, name: str, fill: Fill, *, if_generation: int | None = None) -> None:
         """Write what `fill` writes."""

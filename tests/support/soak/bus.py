@@ -5,10 +5,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from functions.domain.lifecycle.actions import Owner
-from functions.errors import InvalidInputError, PermanentError, TransientError
+from functions.domain.lifecycle.state import Verb
+from functions.errors import PermanentError, TransientError
 from functions.handlers.reconcile import reconcile
 from functions.handlers.submit import submit
 from functions.handlers.tick import tick
+from functions.handlers.wishes import wish
 from functions.ports import Ports
 from functions.wire import WakeUp, WakeUpKind, decode_wake_up, encode_wake_up
 from soak.bucket import BucketView
@@ -63,15 +65,24 @@ class Bus:
 
     def submit(self, submission: "Submission") -> None:
         """Let a person submit a job, again and again until it is in."""
-        machine = Machine(self._world.kernel, "person")
+        job = submission.job
+        self._ask(lambda store, alarm, _: submit(store, alarm, job, {job.script: b""}))
+
+    def wish(self, job_id: str, verb: Verb) -> None:
+        """Let a person ask for something, again and again until the bucket answers."""
+        self._world.tell("person", f"{verb} {job_id}")
+        self._ask(lambda store, _, now: wish(store, job_id, verb, now()))
+
+    def _ask(self, ask: Callable[..., object]) -> None:
+        machine = Machine(self._world.kernel, "person", ahead_s=self._world.dice.uniform(-30, 30))
         store = BucketView(self._world, machine, "person")
         alarm = _AlarmView(self._world, machine, "person")
 
         def try_to() -> None:
             while True:
                 try:
-                    submit(store, alarm, submission.job, {submission.job.script: b""})
-                except InvalidInputError as error:
+                    ask(store, alarm, machine.now)
+                except PermanentError as error:
                     self._world.tell("person", f"is refused: {error}")
                 except (TransientError, StorageUnavailableError):
                     self._world.kernel.sleep(60.0)

@@ -25,7 +25,7 @@ class Kind(StrEnum):
     KERNEL_HANG = "kernel of a VM hangs for ever"
     VM_FREEZE = "VM stands still"
     CLOCK_STEP = "clock of a VM is set"
-    FREEZE_AT_END = "VM stands still when told to stop"
+    FREEZE_AT_END = "VM stands still at the end of its interval"
     CUT_OFF = "VM is cut off from the bucket"
     BAD_BOOT = "VMs cannot install the runtime"
     STOCK_OUT = "no capacity"
@@ -36,6 +36,9 @@ class Kind(StrEnum):
     VM_DELETED = "a person deletes a VM"
     LABEL_REMOVED = "a person takes the label off a VM"
     NAME_TAKEN = "a person has the next VM's name"
+    PAUSED = "a person pauses the job"
+    CANCELLED = "a person cancels the job"
+    RETRIED = "a person retries what failed"
     TICK_AGAIN = "a tick is triggered once more"
     SUBMITTED_TWICE = "a person submits the job again"
 

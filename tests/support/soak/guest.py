@@ -102,7 +102,6 @@ class Guest:
         self.incarnation = int(instance.metadata[Attribute.INCARNATION])
         self.lease: LeaseKeeper | None = None
         self.is_hung = self.script_hangs = self.script_fails = False
-        self._at_end: Fault | None = None
         self._stop: StopFlag | None = None
         self._listeners: dict[str, Callable[[str], None]] = {}
         self._spawn(self.system, self._power_off_when_over)
@@ -117,13 +116,16 @@ class Guest:
 
     def hear_of_end(self, value: str) -> None:
         """Get a new interval end from the metadata server, a moment later."""
-        if self._at_end is not None:
-            self.process.coming_fault, self._at_end = self._at_end, None
         self._tell("interval-end", value)
 
     def freeze_at_end(self, fault: Fault) -> None:
-        """Stand still at some call, once told to stop."""
-        self._at_end = fault
+        """Stand still at some call, once its interval is over."""
+        self.process.coming_fault = fault
+        self.process.is_ending = self._is_ending
+
+    def _is_ending(self) -> bool:
+        end = self._stop.interval_end if self._stop else None
+        return end is not None and self.process.now() >= end
 
     def cut_off(self, duration_s: float) -> None:
         """Let the bucket be out of reach."""

@@ -33,7 +33,8 @@ class Machine:
         self.is_stale = False
         """Whether it runs because of a message that a newer plan has overtaken."""
         self.coming_fault: Any = None
-        """A fault that hits this machine alone, at its next such call."""
+        """A fault that hits this machine alone, at the first such call once it ends."""
+        self.is_ending: Callable[[], bool] = lambda: False
         self.tasks: list[Task] = []
         self._ahead_s = ahead_s
         kernel.machines.append(self)
@@ -57,7 +58,7 @@ class Machine:
     def fault_at(self, what: str) -> Any:  # noqa: ANN401 - the kernel does not know faults
         """Return the fault that waits for this call, once."""
         fault = self.coming_fault
-        if fault is None or not what.startswith(fault.call):
+        if fault is None or not what.startswith(fault.call) or not self.is_ending():
             return None
         self.coming_fault = None
         return fault

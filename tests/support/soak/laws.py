@@ -126,11 +126,15 @@ class Laws:
         self.states[state.job_id] = state
         if old is None:
             return
-        if (state.plan_id or "") < (old.plan_id or "") or state.seq < old.seq:
+        # A person who resumes a job makes its plan of before void.
+        plan_fell = bool(state.plan_id and old.plan_id and state.plan_id < old.plan_id)
+        if plan_fell or state.seq < old.seq:
             told = f"plan {old.plan_id} (seq {old.seq}) gave way to the older {state.plan_id}"
             self.broken("design 1, an older plan is ignored", f"{told} (seq {state.seq})")
         if state.incarnation < old.incarnation:
             self.broken("promise 1", f"incarnation of {state.job_id} fell to {state.incarnation}")
+        if old.phase in {Phase.FINISHED, Phase.CANCELLED} and state.phase is not old.phase:
+            self.broken("promise 3", f"{state.job_id} was {old.phase} and is {state.phase}")
         if state.phase is not old.phase:
             self._world.tell(state.job_id, f"is {state.phase}: {state.message}")
 

@@ -20,7 +20,6 @@ from vm_runtime.checkpoint_objects import CheckpointObjects
 from vm_runtime.contract import object_names
 from vm_runtime.contract.codec import encode
 from vm_runtime.contract.lease import Lease
-from vm_runtime.lease import LeaseKeeper
 from vm_runtime.vm_session import VmSession
 from vm_runtime.watchdog import Watchdog
 
@@ -122,7 +121,7 @@ def _delete_before_create() -> AbstractContextManager[None]:
 
 def _new_request_ids() -> AbstractContextManager[None]:
     """Each call has a request id of its own."""
-    return _set((performing, "_request_id", lambda *_args, **_about: str(uuid.uuid4())))
+    return _set((performing, "uuid5", lambda *_: uuid.uuid4()))
 
 
 def _no_timer() -> AbstractContextManager[None]:
@@ -153,19 +152,9 @@ def _no_swap_of_state() -> AbstractContextManager[None]:
     return _set((performing, "_save", save))
 
 
-def _no_fence_in_report() -> AbstractContextManager[None]:
-    """A lease is renewed though somebody else took it."""
-
-    def adopt(self: LeaseKeeper) -> int:
-        return self._read()[1]
-
-    return _set((LeaseKeeper, "_adopt", adopt))
-
-
 MUTATIONS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "lease check": _no_lease_check,
     "lease check while training": _no_check_while_training,
-    "lease renewed over another's": _no_fence_in_report,
     "generation precondition": _no_precondition,
     "manifest last": _manifest_first,
     "seq check of messages": _old_messages,

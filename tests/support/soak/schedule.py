@@ -79,7 +79,8 @@ def draw(seed: int) -> Schedule:
     )
     span_s = 3600 * (dice.uniform(6, 24) if is_long else dice.uniform(0.5, 2.0))
     number = dice.choice((1, 2, 3, 4, 5, 6, 8, 12, 18)) * (2 if is_long else 1)
-    faults = sorted((_fault(dice, span_s) for _ in range(number)), key=lambda each: each.at_s)
+    drawn = [fault for _ in range(number) for fault in _faults(dice, span_s)]
+    faults = sorted(drawn, key=lambda each: each.at_s)
     timing = Timing(lease_ttl_s=dice.choice((120.0, 240.0)))
     return Schedule(seed=seed, submissions=submissions, timing=timing, faults=tuple(faults))
 
@@ -101,7 +102,10 @@ def _submission(dice: random.Random, job_id: str, *, is_long: bool) -> Submissio
     return Submission(job=job, at_s=at_s, step_s=dice.choice((30.0, 60.0, 90.0)))
 
 
-def _fault(dice: random.Random, span_s: float) -> Fault:
+def _faults(dice: random.Random, span_s: float) -> tuple[Fault, ...]:
+    at_s = dice.uniform(0, span_s)
+    if dice.random() < 0.06:
+        return dice.choice((_lost_and_deleted, _hung_and_alone))(dice, at_s)
     draws = (
         (30, _call),
         (8, _messages),
@@ -111,7 +115,21 @@ def _fault(dice: random.Random, span_s: float) -> Fault:
         (8, _people),
     )
     (make,) = dice.choices([make for _, make in draws], [weight for weight, _ in draws])
-    return make(dice, dice.uniform(0, span_s))
+    return (make(dice, at_s),)
+
+
+def _lost_and_deleted(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
+    """Nobody hears that a VM was made, and then a person deletes it."""
+    how = dice.choice((How.DIES_AFTER, How.DONE))
+    call = Fault(kind=Kind.CALL, at_s=at_s, call="fleet.insert", how=how)
+    return (call, Fault(kind=Kind.VM_DELETED, at_s=at_s + dice.uniform(1, 900)))
+
+
+def _hung_and_alone(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
+    """A VM hangs as a whole, and nobody is there to stop it."""
+    down_s = at_s + dice.uniform(1, 1800)
+    down = Fault(kind=Kind.FUNCTIONS_DOWN, at_s=down_s, for_s=dice.uniform(2, 6) * 3600)
+    return (Fault(kind=Kind.KERNEL_HANG, at_s=at_s), down)
 
 
 def _call(dice: random.Random, at_s: float) -> Fault:
@@ -152,8 +170,8 @@ def _vm_trouble(dice: random.Random, at_s: float) -> Fault:
         )
     )
     if kind is Kind.FREEZE_AT_END:
-        call = dice.choice(("bucket.write LATEST", *CALLS["vm"]))
-        how, number = dice.choice(STANDSTILLS), dice.uniform(60, 880)
+        call = dice.choice(("bucket.write LATEST", "bucket.write LATEST", *CALLS["vm"]))
+        how, number = dice.choice(STANDSTILLS), dice.uniform(100, 880)
         return Fault(kind=kind, at_s=at_s, call=call, how=how, number=number)
     if kind is Kind.CUT_OFF:
         return Fault(kind=kind, at_s=at_s, for_s=dice.uniform(60, 2400))
@@ -201,9 +219,11 @@ def _people(dice: random.Random, at_s: float) -> Fault:
         (
             *(Kind.VM_DELETED, Kind.VM_DELETED, Kind.LABEL_REMOVED, Kind.NAME_TAKEN),
             *(Kind.TEMPLATE_DELETED, Kind.SUBMITTED_TWICE, Kind.TICK_AGAIN, Kind.TICK_AGAIN),
+            *(Kind.PAUSED, Kind.PAUSED, Kind.CANCELLED, Kind.RETRIED, Kind.RETRIED),
         )
     )
     if kind is Kind.TICK_AGAIN and dice.random() < 0.7:  # just before the regular one
         at_s = max(0.0, 3600.0 * math.ceil(at_s / 3600) - dice.uniform(1, 400))
-    for_s = dice.uniform(300, 3600) if kind is Kind.TEMPLATE_DELETED else 0.0
+    lasts = {Kind.TEMPLATE_DELETED, Kind.PAUSED, Kind.RETRIED}
+    for_s = dice.uniform(30, 3600) if kind in lasts else 0.0
     return Fault(kind=kind, at_s=at_s, for_s=for_s)

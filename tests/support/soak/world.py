@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from functions.domain.lifecycle.state import Phase, Verb
 from soak.bucket import Bucket
 from soak.bus import Bus
 from soak.calls import Calls
@@ -216,6 +217,27 @@ def _remove_label(world: World, instance: Instance, _: Fault) -> None:
     instance.labels.pop("managed-by", None)
 
 
+def _some_job(world: World) -> str:
+    return world.dice.choice(world.schedule.submissions).job.job_id
+
+
+def _pause(world: World, fault: Fault) -> None:
+    job_id = _some_job(world)
+    world.bus.wish(job_id, Verb.PAUSE)
+    world.kernel.sleep(fault.for_s)
+    world.bus.wish(job_id, Verb.RESUME)
+
+
+def _retry(world: World, fault: Fault) -> None:
+    """Wait for a job that failed; its own trouble may be over by then."""
+    while world.kernel.now_s < fault.at_s + fault.for_s:
+        world.kernel.sleep(120.0)
+        for state in world.laws.states.values():
+            if state.phase is Phase.FAILED:
+                world.bus.wish(state.job_id, Verb.RETRY)
+                return
+
+
 _STRIKES: dict[Kind, Callable[[World, Fault], object]] = {
     Kind.PREEMPT: _to_vm(_preempt),
     Kind.HOST_ERROR: _to_vm(lambda world, vm, _: world.compute.power_off(vm, "host error")),
@@ -229,6 +251,9 @@ _STRIKES: dict[Kind, Callable[[World, Fault], object]] = {
     Kind.FREEZE_AT_END: _to_vm(lambda _, vm, fault: vm.guest.freeze_at_end(fault)),
     Kind.CUT_OFF: _to_vm(lambda _, vm, fault: vm.guest.cut_off(fault.for_s)),
     Kind.TICK_AGAIN: lambda world, _: world.bus.tick_now(),
+    Kind.PAUSED: _pause,
+    Kind.CANCELLED: lambda world, _: world.bus.wish(_some_job(world), Verb.CANCEL),
+    Kind.RETRIED: _retry,
     Kind.NAME_TAKEN: _take_name,
     Kind.SUBMITTED_TWICE: lambda world, _: world.bus.submit(world.schedule.submissions[0]),
 }
