@@ -26,10 +26,20 @@ from vm_runtime.storage.port import (
 _log = logging.getLogger(__name__)
 
 MARGIN_OF_TTL = 0.1
-"""Default margin as a share of the time to live: 12 s of 120 s, far above the clocks' skew."""
+"""Default margin as a share of the time to live, at least."""
+
+SKEW_MARGIN_S = 30.0
+"""Default margin of a lease of at least four times as much: two of them bear clocks that are 60 s
+apart. A shorter lease is one between processes of one machine, with one clock."""
 
 _RENEWALS_PER_TTL = 4
 _JOIN_S = 5.0
+
+
+def default_margin_s(ttl_s: float) -> float:
+    """Return the allowance for clock skew of a lease of `ttl_s`: 30 s of 120 s."""
+    tenth_s = MARGIN_OF_TTL * ttl_s
+    return max(tenth_s, SKEW_MARGIN_S) if ttl_s >= 4 * SKEW_MARGIN_S else tenth_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +76,13 @@ class LeaseKeeper:
             holder: VM name and a nonce of this boot.
             incarnation: of this VM.
             ttl_s: how long a lease lasts without renewal, seconds on `clock`.
-            margin_s: allowance for clock skew, seconds on `clock`; by default a tenth of it.
+            margin_s: allowance for clock skew, seconds on `clock`; `None`: `default_margin_s`.
             monotonic: real seconds that never step back.
 
         Raises:
             ValueError: the margin leaves no time to hold the lease.
         """
-        self._margin_s = MARGIN_OF_TTL * ttl_s if margin_s is None else margin_s
+        self._margin_s = default_margin_s(ttl_s) if margin_s is None else margin_s
         if not 0 <= self._margin_s < ttl_s / 2:
             raise ValueError(
                 f"expected 0 <= margin_s < ttl_s / 2, found {self._margin_s} of {ttl_s}"

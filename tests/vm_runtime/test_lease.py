@@ -215,6 +215,30 @@ def test_clocks_apart_by_two_margins_never_make_two_holders() -> None:
     assert fast.now() - slow.now() == timedelta(seconds=2 * MARGIN_S)
 
 
+@pytest.mark.parametrize("ttl_s", [120.0, 240.0])
+def test_by_default_clocks_may_be_a_minute_apart(ttl_s: float) -> None:
+    """A VM that is cut off from the bucket is unsure before its successor takes the lease."""
+    store = MemoryBlobStore()
+    slow, fast = ManualClock(offset_s=-30.0), ManualClock(offset_s=30.0)
+    a, b = (
+        LeaseKeeper(
+            store=store,
+            clock=clock,
+            job_id="job",
+            holder=f"vm-{incarnation}",
+            incarnation=incarnation,
+            ttl_s=ttl_s,
+            monotonic=lambda clock=clock: clock.now().timestamp(),
+        )
+        for incarnation, clock in enumerate((slow, fast), 1)
+    )
+    assert a.acquire()
+    while not b.acquire():
+        slow.move(1)
+        fast.move(1)
+    assert not a.held_surely(slow.now())
+
+
 @pytest.mark.parametrize("margin_s", [-1.0, 60.0, 500.0])
 def test_a_margin_that_leaves_no_time_is_refused(margin_s: float) -> None:
     """Twice the margin must fit into the time to live."""
