@@ -11,7 +11,7 @@ from soak.faults import Fault, Kind
 from soak.schedule import draw
 from soak.world import live
 
-SCHEDULES = int(os.environ.get("SOAK_SCHEDULES", "2000"))
+SCHEDULES = int(os.environ.get("SOAK_SCHEDULES", "100"))
 SUPPORT = Path(__file__).parents[1] / "support"
 
 
