@@ -98,6 +98,9 @@ class Guest:
         self.system = Machine(world.kernel, f"{self.name} (system)", ahead_s=ahead_s)
         self.process = Machine(world.kernel, self.name, ahead_s=ahead_s)
         self.process.on_exit = self._on_exit
+        # systemd sees the runtime die, and goes on to power the VM off.
+        self.process.on_death = lambda: self._on_exit(ExitCode.FAILED)
+        self.system.on_death = lambda: world.compute.power_off(instance, "its system dies")
         self.job_id = instance.labels[Label.JOB]
         self.incarnation = int(instance.metadata[Attribute.INCARNATION])
         self.lease: LeaseKeeper | None = None
@@ -265,7 +268,7 @@ class Guest:
     def _exit(self, code: int) -> None:
         """End the process from within."""
         self.process.on_exit(code)
-        self.world.kernel.die(self.process)
+        self.world.kernel.park(None)
 
     def _on_exit(self, code: int) -> None:
         self.process.kill()
@@ -297,4 +300,5 @@ class Guest:
     def _power_off(self, why: str) -> None:
         self.world.kernel.sleep(self.world.dice.uniform(0.5, 5))
         self.world.compute.power_off(self.instance, why)
-        self.world.kernel.die(self.system)
+        self.system.kill()
+        self.world.kernel.park(None)

@@ -28,6 +28,7 @@ class Machine:
         self.kernel, self.name = kernel, name
         self.is_up = True
         self.on_exit: Callable[[int], None] = lambda _code: None
+        self.on_death: Callable[[], None] = lambda: None
         self.frozen_until_s = 0.0
         self.cut_off_until_s = 0.0
         self.is_stale = False
@@ -126,6 +127,7 @@ class Kernel:
 
     def die(self, machine: Machine) -> None:
         """Kill the machine that the calling task runs on."""
+        machine.on_death()
         machine.kill()
         self.park(None)
 
