@@ -16,7 +16,7 @@ from functions.wire import WakeUp, WakeUpKind, decode_wake_up, encode_wake_up
 from soak.bucket import BucketView
 from soak.compute import FleetView
 from soak.faults import Kind
-from soak.kernel import Machine
+from soak.kernel import START, Machine
 from vm_runtime.storage.port import StorageUnavailableError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Bus:
         """Wake nobody yet."""
         self._world = world
         self._runs = 0
-        self.boundary_s: float | None = None
+        self.boundaries_s: list[float] = []
         self._tick_asked = False
         self.machine = Machine(world.kernel, "Pub/Sub")
 
@@ -155,9 +155,10 @@ class Bus:
     def _boundaries(self) -> None:
         while True:
             self._world.kernel.sleep(60.0 - self._world.kernel.now_s % 60.0)
-            due = self.boundary_s is not None and self.boundary_s <= self._world.kernel.now_s
-            if due:
-                self.boundary_s = None
+            now_s = self._world.kernel.now_s
+            left = [each for each in self.boundaries_s if each > now_s]
+            if len(left) < len(self.boundaries_s):
+                self.boundaries_s = left
                 if not self._world.is_on(Kind.HEARTBEAT_DOWN):
                     self.publish(encode_wake_up(WakeUp(kind=WakeUpKind.BOUNDARY)))
 
@@ -179,7 +180,8 @@ def _succeeds(world: "World", machine: Machine, name: str, call: Callable[[Ports
 def _ports(world: "World", machine: Machine, name: str) -> Ports:
     return Ports(
         store=BucketView(world, machine, name),
-        fleet=FleetView(world, machine, name),
+        fleet=(fleet := FleetView(world, machine, name)),
+        disks=fleet,
         publisher=_Publisher(world, machine, name),
         alarm=_AlarmView(world, machine, name),
         intensity=world.grid,
@@ -203,10 +205,10 @@ class _AlarmView:
     def __init__(self, world: "World", machine: Machine, party: str) -> None:
         self._world, self._machine, self._party = world, machine, party
 
-    def aim_boundary(self, at: datetime) -> None:
+    def aim_boundary(self, at: datetime, *later: datetime) -> None:
         def aim() -> None:
-            minutes = -(-(at - self._world.time_zero) // timedelta(minutes=1))
-            self._world.bus.boundary_s = 60.0 * minutes
+            ends = [-(-(each - START) // timedelta(minutes=1)) for each in (at, *later)]
+            self._world.bus.boundaries_s = [60.0 * minutes for minutes in ends]
 
         self._world.calls.make(self._machine, self._party, "alarm", aim)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from functions.domain.lifecycle.disk import Disk, Snapshot
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec, VmStatus
 from functions.errors import InvalidInputError
 from soak.faults import Kind
@@ -262,6 +263,14 @@ class FleetView:
     def list(self) -> Sequence[Vm]:
         """Return all managed VMs."""
         return self._call("list", self._world.compute.list)
+
+    def disks(self) -> Sequence[Disk]:
+        """Return no data disks: jobs that keep theirs have tests of their own."""
+        return []
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        """Return no snapshots."""
+        return []
 
     def insert(self, spec: VmSpec, *, request_id: str) -> Operation:
         """Start to create a VM."""

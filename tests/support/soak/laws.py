@@ -12,7 +12,7 @@ from functions.domain.lifecycle.vm import Vm, VmStatus
 from soak.faults import Kind, clock
 from vm_runtime.contract import object_names
 from vm_runtime.contract.codec import decode
-from vm_runtime.contract.instance import Label
+from vm_runtime.contract.instance import Attribute, Label
 from vm_runtime.storage.port import Blob
 
 if TYPE_CHECKING:
@@ -202,6 +202,7 @@ class Laws:
         last_s = max(
             world.seconds_of(deadline),
             world.seconds_of(instance.interval_end),
+            world.seconds_of(world.time_of(instance.spec.metadata[Attribute.INTERVAL_END])),
             instance.created_s,
         )
         return last_s + LONGEST_OVERRUN_S + LATE_S

@@ -13,7 +13,7 @@ from typing import Any
 
 from functions.domain.lifecycle import decide as deciding
 from functions.handlers import perform as performing
-from functions.handlers import planning, reconcile
+from functions.handlers import planning, reconcile, request_ids
 from soak.guest import Guest
 from vm_runtime.checkpoint import Checkpoints
 from vm_runtime.checkpoint_objects import CheckpointObjects
@@ -121,7 +121,7 @@ def _delete_before_create() -> AbstractContextManager[None]:
 
 def _new_request_ids() -> AbstractContextManager[None]:
     """Each call has a request id of its own."""
-    return _set((performing, "uuid5", lambda *_: uuid.uuid4()))
+    return _set((request_ids, "uuid5", lambda *_: uuid.uuid4()))
 
 
 def _no_timer() -> AbstractContextManager[None]:

@@ -46,8 +46,6 @@ class Result:
 class World:
     """Everything there is."""
 
-    time_zero = START
-
     def __init__(self, schedule: Schedule) -> None:
         """Be empty."""
         self.schedule = schedule
