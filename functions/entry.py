@@ -74,7 +74,8 @@ def _refresh_index() -> None:
         page = render_index(read_open_overview(ports.store, ports.clock.now()))
         ports.store.write(object_names.INDEX, page.encode())
     except Exception:  # noqa: BLE001 - not even our own mistake is a reason
-        _LOG.exception("the page of all jobs could not be made; the tick itself is done")
+        told = {"event": "page_not_made"}
+        _LOG.exception("the page of all jobs could not be made; the tick is done", extra=told)
 
 
 def run_step(owner: Owner, event: CloudEvent) -> None:
