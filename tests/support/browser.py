@@ -37,7 +37,8 @@ class Visit:
         self.told: list[str] = []
         self.asked: list[str] = []
         self.page = browser.new_context(**context).new_page()
-        self.page.set_default_timeout(60_000)
+        # A machine that is busy with all other tests needs a minute for a page.
+        self.page.set_default_timeout(240_000)
         self.page.on("console", lambda message: self.told.append(message.text))
         self.page.on("pageerror", lambda error: self.told.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
