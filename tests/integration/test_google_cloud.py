@@ -22,7 +22,7 @@ from vm_runtime.contract.progress import Progress, RunState
 
 pytestmark = [
     pytest.mark.skipif(google_site.why_not() is not None, reason=google_site.why_not() or ""),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
 ]
 
 STEPS = ("stop_vm", "move_vm", "start_vm")

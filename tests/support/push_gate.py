@@ -20,6 +20,10 @@ SERVICES = {
 """Names of the Cloud Run services by function."""
 
 
+_PATIENCE_S = 290.0
+"""Pub/Sub's time-out; a function that loads torch on a busy machine takes a minute."""
+
+
 class PushGate:
     """Takes `/NAME/...` and posts it to the function NAME, with a token for it."""
 
@@ -65,7 +69,7 @@ class PushGate:
                 self._functions[name] + path,
                 data=body,
                 headers={**headers, "Authorization": f"Bearer {token}"},
-                timeout=60,
+                timeout=_PATIENCE_S,
             )
         with self._changed:
             self.answers[name, answer.status_code] += 1
