@@ -1,0 +1,16 @@
+"""The soak can fail: a safeguard that is taken away is noticed."""
+
+import pytest
+from soak.mutations import MUTATIONS
+from soak.schedule import draw
+from soak.world import live
+
+BOUND = 300
+"""Schedules in which a missing safeguard must show."""
+
+
+@pytest.mark.parametrize("name", ["manifest last", "forced stop"])
+def test_a_missing_safeguard_is_noticed(name: str) -> None:
+    """A simulation that cannot fail proves nothing; these show within a few schedules."""
+    with MUTATIONS[name]():
+        assert any(live(draw(seed)).violation for seed in range(BOUND))
