@@ -4,7 +4,7 @@ import logging
 import socket
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,9 +37,16 @@ _log = logging.getLogger(__name__)
 _POLLS_PER_TTL = 20
 _LOCAL_TTL_S = 15.0
 
+Work = Callable[[VmSession], ExitCode]
+"""Runs something in a session that has started, and sees to it that it is ended."""
 
-def run_on_vm(environment: Mapping[str, str]) -> ExitCode:
+
+def run_on_vm(environment: Mapping[str, str], work: Work | None = None) -> ExitCode:
     """Do what the VM's metadata says: train the job until its interval ends.
+
+    Args:
+        environment: names metadata server and clock where they are not the usual ones.
+        work: what is run inside the session; `None`: the script in the job's source folder.
 
     Raises:
         MetadataError: not on a VM of ours.
@@ -78,16 +85,22 @@ def run_on_vm(environment: Mapping[str, str]) -> ExitCode:
         )
         session.start()
         watchdog.guard(session)
-        with tempfile.TemporaryDirectory(prefix=f"{me.name}-") as name:
-            folder = Path(name)
-            try:
-                download_source(store, me.job_id, folder)
-            except (StorageError, OSError) as error:  # OSError: the disk is full, names collide
-                session.fail(f"expected the job's source, found: {error}")
-                return ExitCode.FAILED
-            code = run_script(session, folder / job.script, job.args, work_folder=folder)
+        code = (work or _run_source)(session)
     _log.info("ends with %s", code.name, extra={"event": "ended"})
     return code
+
+
+def _run_source(session: VmSession) -> ExitCode:
+    """Run the script that lies in the bucket, in a folder that nobody else sees."""
+    job = session.job
+    with tempfile.TemporaryDirectory(prefix=f"{job.job_id}-") as name:
+        folder = Path(name)
+        try:
+            download_source(session.store, job.job_id, folder)
+        except (StorageError, OSError) as error:  # OSError: the disk is full, names collide
+            session.fail(f"expected the job's source, found: {error}")
+            return ExitCode.FAILED
+        return run_script(session, folder / job.script, job.args, work_folder=folder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

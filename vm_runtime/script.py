@@ -11,7 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from vm_runtime.contract import object_names
-from vm_runtime.contract.job import Job
+from vm_runtime.contract.job import LOCAL_MACHINE, Job
 from vm_runtime.json_log import prints_as_log
 from vm_runtime.session import LeaseLostError, StopReason, enter_session
 from vm_runtime.storage.names import split_name
@@ -112,16 +112,21 @@ def _broken_contract(session: VmSession) -> str:
         )
     return (
         "expected it to train, found that it returned without calling"
-        " IntervalTrainer.fit() (or Session.begin() in a loop of your own)"
+        " IntervalTrainer.fit() (or Session.begin() in a loop of your own). A script that keeps"
+        " its checkpoints itself is wrapped: smartscheduler local ... -- python SCRIPT"
     )
 
 
 def _explain(job: Job, what: str, lines: str) -> str:
     details = f"\n{lines}" if lines else ""
+    again = (
+        "run the same command again: it goes on where it was"
+        if job.machine_type == LOCAL_MACHINE
+        else f"upload it to {object_names.source_folder(job.job_id)}"
+    )
     return (
-        f"{job.script} failed: {what}.{details}\nWhat to do: mend the script and upload it to"
-        f" {object_names.source_folder(job.job_id)}; after {job.max_failures} failures in a row"
-        " without a new checkpoint the job is given up."
+        f"{job.script} failed: {what}.{details}\nWhat to do: mend the script and {again}; after"
+        f" {job.max_failures} failures in a row without a new checkpoint the job is given up."
     )
 
 

@@ -25,6 +25,10 @@ class TcnForecaster:
         torch.set_num_threads(1)
         return load_forecaster()
 
+    def load(self) -> None:
+        """Load torch and the weights now: where seconds count later."""
+        self._model  # noqa: B018 - it is kept
+
     def forecast(
         self,
         histories: "Mapping[str, IntensityHistory]",

@@ -27,6 +27,7 @@ from functions.cli.config import FileDefaults
 from functions.cli.demo import demo
 from functions.cli.exits import explain
 from functions.cli.forecaster import forecaster
+from functions.cli.local import LocalCommand, local
 from functions.cli.simulate import simulate
 
 START = "Start here"
@@ -112,6 +113,11 @@ def root(
 
 
 app.command(rich_help_panel=START)(demo)
+app.command(
+    cls=LocalCommand,
+    rich_help_panel=START,
+    context_settings={"allow_interspersed_args": False},
+)(local)
 app.command(rich_help_panel=START)(init)
 app.command(rich_help_panel=START)(doctor)
 app.command(rich_help_panel=START)(config)

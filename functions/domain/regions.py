@@ -13,7 +13,7 @@ from math import ceil
 from types import MappingProxyType
 
 from functions.errors import InvalidInputError
-from vm_runtime.contract.job import Job
+from vm_runtime.contract.job import LOCAL_MACHINE, Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +68,8 @@ REGIONS: Mapping[str, Region] = MappingProxyType({region.name: region for region
 GRID_ZONES: tuple[str, ...] = tuple(region.grid_zone for region in _ALL)
 """The grid zone of every region."""
 
-_LOCAL = "local"
-LOCAL_MACHINE = f"{_LOCAL}-machine"
-"""Machine type of a computer that is not Google's: of a family that no region of theirs has."""
+_LOCAL = LOCAL_MACHINE.partition("-")[0]
+"""Machine family, and begin of the names of regions, of machines of one's own."""
 
 
 def _local(grid_zone: str) -> Region:

@@ -11,7 +11,7 @@ from functions.domain.lifecycle.vm import FailureKind, VmSpec, VmStatus
 from functions.local.disk_service import DiskService
 from functions.local.disk_store import DiskStore
 from functions.local.events import EventKind
-from functions.local.machine import LEAST_NOTICE_S, NOTICE_S, Guests, Machine
+from functions.local.machine import LEAST_NOTICE_S, Guests, Machine
 from functions.local.refusal import RefusedError
 from functions.local.vm_states import (
     Delays,
@@ -305,7 +305,9 @@ class Compute:
         if record.running_since is None:
             self._finish(record, FailureKind.OTHER, _STOPPED_EARLY)
         if machine := self._machines.get(record.key):
-            machine.shut_down(notice_s=max(LEAST_NOTICE_S, self._clock.wait_s(NOTICE_S)))
+            machine.shut_down(
+                notice_s=max(LEAST_NOTICE_S, self._clock.wait_s(self._guests.notice_s))
+            )
         self._put(enter(record, VmStatus.STOPPING, self._clock.now()), why)
 
     def _finish(self, record: VmRecord, failure: FailureKind | None, message: str = "") -> None:

@@ -28,7 +28,11 @@ class Guests:
     command: tuple[str, ...]
     """Arguments of Python."""
     environment: Mapping[str, str]
-    """Variables that each gets beyond this process's own."""
+    """Variables that each gets beyond `base`."""
+    base: Mapping[str, str] | None = None
+    """Variables that all get; `None`: this process's own, with one thread for torch."""
+    notice_s: float = NOTICE_S
+    """Seconds from SIGTERM to SIGKILL, simulated."""
 
 
 class Machine:
@@ -56,7 +60,7 @@ class Machine:
         disk.mkdir(parents=True, exist_ok=True)
         self._pool = guests.pool
         self._order = Order(
-            env=child_environment()
+            env=dict(child_environment() if guests.base is None else guests.base)
             | dict(guests.environment)
             | {
                 "GCE_METADATA_HOST": self._server.address,

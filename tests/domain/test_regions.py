@@ -7,7 +7,6 @@ from planning_world import ORIGIN, job_of
 
 from functions.domain.regions import (
     GRID_ZONES,
-    LOCAL_MACHINE,
     LOCAL_REGIONS,
     PLACES,
     REGIONS,
@@ -17,6 +16,7 @@ from functions.domain.regions import (
     zones_with_machine,
 )
 from functions.errors import InvalidInputError
+from vm_runtime.contract.job import LOCAL_MACHINE
 
 PAIRS = {
     "BR-CS": "southamerica-east1-b",

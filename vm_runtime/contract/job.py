@@ -18,6 +18,9 @@ from vm_runtime.contract.base import (
 Region: TypeAlias = Annotated[str, Field(pattern=r"^[a-z]+-[a-z]+\d+$")]
 """A Google Cloud region, such as `europe-west3`."""
 
+LOCAL_MACHINE = "local-machine"
+"""Machine type of a computer that is not Google's: of a family that no region of theirs has."""
+
 
 @document
 class Phase:

@@ -18,6 +18,7 @@ PYTHON = os.environ["GUIDE_PYTHON"]
 PARSED = {
     "smartscheduler demo": "a minute and more; tests/cli and `make demo` run it",
     "smartscheduler doctor": "asks Google; tests/cli runs it against stand-ins",
+    "smartscheduler local": "hours, or a minute and more; tests/cli/test_local_runs.py runs it",
     "smartscheduler purge": "acts on an account; tests/cli runs it against stand-ins",
     "smartscheduler simulate --history history --study": "minutes; tests/cli does small ones",
     "smartscheduler sources": "asks the real sources; tests/cli runs it against stand-ins",
