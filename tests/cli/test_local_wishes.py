@@ -58,7 +58,7 @@ def test_bad_words_get_a_helpful_answer(tmp_path: Path, monkeypatch: pytest.Monk
     Path("broken.py").write_bytes(b"x = 1\r\nif x\r\n    pass\r\n")
     assert "Did you mean DE?" in refused("--grid-zone", "DEE", "train.py")
     assert "expected one of BE" in refused("train.py")
-    assert "Did you mean" in refused("--grid-zone", "DE", "trian.py")
+    assert "Did you mean" in refused("--grid-zone", "DE", "trein.py")
     assert "broken.py, line 2: expected Python" in refused("--grid-zone", "DE", "broken.py")
     assert "found nothing" in refused("--grid-zone", "DE")
     assert "--work: expected a duration" in refused("--grid-zone", "DE", "--work", "x", "train.py")
