@@ -58,7 +58,9 @@ def run_diff(block: Block, _: Scene, names: dict[str, Any]) -> None:
     for sign in "+-":
         assert sum(line[:1] == sign for line in lines) <= MOST_LINES
         code = "\n".join(line[1:] for line in lines if line[:1] != sign)
-        exec(compile(code, f"{block} without {sign}", "exec"), names)  # noqa: S102  our own guide
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as in `run_python`
+            exec(compile(code, f"{block} without {sign}", "exec"), names)  # noqa: S102  our own
 
 
 def run_sh(block: Block, scene: Scene, _: dict[str, Any]) -> None:
