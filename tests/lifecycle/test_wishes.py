@@ -3,7 +3,7 @@
 import pytest
 from simulated_clock import START
 
-from functions.domain.lifecycle.state import JobState, Phase, Verb
+from functions.domain.lifecycle.state import DataDisk, JobState, Phase, Verb
 from functions.domain.lifecycle.wishes import KEPT_WISHES, granted
 from functions.errors import InvalidInputError
 
@@ -49,6 +49,17 @@ def test_a_wish_that_is_granted_twice_changes_nothing_the_second_time(
     once = granted(JobState(job_id="digits", phase=phase), verb, START)
 
     assert granted(once, verb, START) is once
+
+
+def test_the_data_disk_of_a_cancelled_job_is_not_waited_for_when_it_is_retried() -> None:
+    """It was deleted, as a cancelled job costs nothing; that of a failed job was kept."""
+    disk = DataDisk(number=1, compute_zone="europe-west3-b", is_made=True)
+    for phase, expected in ((Phase.CANCELLED, None), (Phase.FAILED, disk)):
+        state = JobState(job_id="digits", phase=phase, disk=disk, disks_named=1)
+
+        after = granted(state, Verb.RETRY, START)
+
+        assert (after.disk, after.disks_named) == (expected, 1)
 
 
 def test_what_was_asked_for_is_kept_for_people_to_look_back_at() -> None:

@@ -1,4 +1,4 @@
-"""Two thousand schedules of faults, in which every promise must hold; replayable from a seed."""
+"""Schedules of faults, in which every promise must hold; replayable from a seed."""
 
 import os
 import subprocess

@@ -82,8 +82,11 @@ def _retried(state: JobState, _now: datetime) -> JobState:
     last = state.wishes[-1].verb if state.wishes else None
     match state.phase:
         case Phase.FAILED | Phase.CANCELLED:
+            # The data disk of a cancelled job is deleted; the next VM gets an empty one.
+            is_gone = state.phase is Phase.CANCELLED
             return replace(
                 state,
+                disk=None if is_gone else state.disk,
                 phase=Phase.ACTIVE,
                 plan_id=None,
                 fruitless_vms=0,
