@@ -62,9 +62,9 @@ def test_the_caller_is_admitted(
         ("email_verified", "true"),
         ("iss", "https://evil.example"),
         ("iss", None),
-        ("exp", int(time.time()) - 3600),
+        pytest.param("exp", int(time.time()) - 3600, id="exp-over"),
         ("exp", None),
-        ("iat", int(time.time()) + 3600),
+        pytest.param("iat", int(time.time()) + 3600, id="iat-to come"),
     ],
 )
 def test_a_claim_that_is_not_right_is_refused(
