@@ -6,6 +6,7 @@ is drawn by rich as SVG, the pages are photographed; each file stays below 300 k
 
 import argparse
 import io
+import re
 import shutil
 import sys
 from datetime import UTC, datetime
@@ -92,7 +93,7 @@ def _terminal(out: Path, documents: JobDocuments, store: BlobStore) -> None:
     if documents.receipt is not None:
         console = _console()
         print_receipt(console, documents.receipt)
-        console.save_svg(str(out / "receipt.svg"), title="smartscheduler receipt digits")
+        _save(console, out / "receipt.svg", "smartscheduler receipt digits")
 
 
 def _console() -> Console:
@@ -104,7 +105,13 @@ def _console() -> Console:
 def _svg(file: Path, title: str, view: RenderableType) -> None:
     console = _console()
     console.print(view)
-    console.save_svg(str(file), title=title)
+    _save(console, file, title)
+
+
+def _save(console: Console, file: Path, title: str) -> None:
+    # rich names fonts on somebody's server; a picture shall ask nobody.
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title=title), flags=re.DOTALL)
+    file.write_text(svg, encoding="utf-8")
 
 
 def _pages(out: Path, documents: JobDocuments, store: BlobStore, proof: str) -> None:
