@@ -14,6 +14,7 @@ from functions.cli.commands.forecast import forecast
 from functions.cli.commands.init import init
 from functions.cli.commands.life import cancel, pause, resume, retry
 from functions.cli.commands.list_jobs import list_jobs
+from functions.cli.commands.local import LocalCommand, local
 from functions.cli.commands.logs import logs
 from functions.cli.commands.plan import plan
 from functions.cli.commands.purge import purge
@@ -27,7 +28,6 @@ from functions.cli.config import FileDefaults
 from functions.cli.demo import demo
 from functions.cli.exits import explain
 from functions.cli.forecaster import forecaster
-from functions.cli.local import LocalCommand, local
 from functions.cli.simulate import simulate
 
 START = "Start here"

@@ -88,7 +88,7 @@ def test_every_flag_with_a_value_shows_its_default() -> None:
 
 def test_every_number_says_its_unit() -> None:
     """A number without a unit is a trap."""
-    units = ("seconds", "hours", "Jobs", "Seed")
+    units = ("seconds", "hours", "Jobs", "Seed", "gCO2eq/kWh", "How often")
     found = {}
     for info in app.registered_commands:
         assert info.callback

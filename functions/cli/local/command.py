@@ -3,90 +3,50 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
-from typer.core import TyperCommand
 
+from functions.cli.commands.local import WRAP
 from functions.cli.local.folder import NAME, Folder
 from functions.cli.local.wanted import Wanted, check_command, check_script, deadline_of
 from functions.cli.local.wanted import grid_zone_of as known_grid_zone
-from functions.cli.options import JsonOption
 from functions.cli.simulate.quantities import minutes_of, watts_of
 from functions.errors import InvalidInputError
 
-_WRAP = "--"
 _LONGEST_ID = 40
 
 
-def local(  # noqa: PLR0913, PLR0917 - options of the command
-    context: typer.Context,
-    what: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SCRIPT [ARGUMENT]... | -- COMMAND [ARGUMENT]...",
-            help="A script that uses IntervalTrainer or Run, or any command after `--`.",
-        ),
-    ] = None,
-    grid_zone: Annotated[
-        str, typer.Option("--grid-zone", metavar="ZONE", help="Your grid: DE, GB, FR, ...")
-    ] = "",
-    work: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Compute time it needs: 6h, 90m.")
-    ] = None,
-    deadline: Annotated[
-        str | None,
-        typer.Option(metavar="WHEN", help="24h from the first start, or a time with offset."),
-    ] = None,
-    power: Annotated[
-        str, typer.Option(metavar="POWER", help="Of this machine while it trains: 250W.")
-    ] = "100W",
-    max_carbon_intensity: Annotated[
-        float | None,
-        typer.Option(metavar="GRAMS", help="Not above it, gCO2eq/kWh, if the deadline allows."),
-    ] = None,
-    min_interval: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Shortest stay: 30m.")
-    ] = None,
-    grace: Annotated[
-        float, typer.Option(metavar="SECONDS", help="From SIGTERM to SIGKILL, seconds.", min=0)
-    ] = 60.0,
-    retries: Annotated[
-        int, typer.Option(metavar="N", help="Starts after a failure, before it is given up.", min=0)
-    ] = 0,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--dir", metavar="DIR", help=f"State; {NAME} beside the script by default."),
-    ] = None,
-    history: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Try it on recorded hours: folder or CSV.")
-    ] = None,
-    at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="When the clock starts, with --history.")
-    ] = None,
-    speed: Annotated[
-        float | None,
-        typer.Option(metavar="X", help="How fast it runs, with --history; 600 by default.", min=1),
-    ] = None,
+def start(  # noqa: PLR0913 - the options of the command
+    what: list[str],
     *,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Begin anew; what is there is set aside.")
-    ] = False,
-    live: Annotated[bool, typer.Option("--live/--no-live", help="A live view, or lines.")] = True,
-    as_json: JsonOption = False,
+    wraps: bool,
+    grid_zone: str,
+    work: str | None,
+    deadline: str | None,
+    power: str,
+    max_carbon_intensity: float | None,
+    min_interval: str | None,
+    grace: float,
+    retries: int,
+    folder: Path | None,
+    history: Path | None,
+    at: str | None,
+    speed: float | None,
+    restart: bool,
+    live: bool,
+    as_json: bool,
 ) -> None:
-    """Train on this machine, but only in the clean hours of its grid.
+    """Check what was asked for, then train until it is done or stopped.
 
-    Run the same command again after Ctrl-C, a crash or a power failure: it goes on where it was.
-
-    Exit codes: 0 finished, 1 the training failed, 2 it cannot be done as asked, 130 interrupted
-    by Ctrl-C, 143 by SIGTERM.
+    Raises:
+        InvalidInputError: it cannot be done as asked.
+        typer.Exit: at the end, with the exit code.
     """
     if not grid_zone:
         known_grid_zone("none given")
-    wraps, words = _split(context, what or [])
+    words = _split(what, wraps=wraps)
     wanted = _wanted(
         grid_zone=known_grid_zone(grid_zone),
         wraps=wraps,
@@ -141,28 +101,15 @@ def _train(wanted: Wanted, folder: Folder, *, restart: bool, live: bool, as_json
     return outcome.exit_code
 
 
-class LocalCommand(TyperCommand):
-    """Options, then a script or `--` and a command; what follows is not ours to read."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's
-        """Remember whether `--` stood before the first word: the parser drops it."""
-        given = list(args)
-        rest: list[str] = super().parse_args(ctx, args)
-        at = given.index(_WRAP) if _WRAP in given else None
-        ctx.meta[_WRAP] = at is not None and given[at + 1 :] == (ctx.params.get("what") or [])
-        return rest
-
-
-def _split(context: typer.Context, what: list[str]) -> tuple[bool, list[str]]:
-    """Return whether a command is wrapped, and script or command with its arguments."""
-    wraps = bool(context.meta.get(_WRAP))
-    words = [word for index, word in enumerate(what) if wraps or (index, word) != (1, _WRAP)]
+def _split(what: list[str], *, wraps: bool) -> list[str]:
+    """Return script or wrapped command with its arguments."""
+    words = [word for index, word in enumerate(what) if wraps or (index, word) != (1, WRAP)]
     if not words:
         raise InvalidInputError(
             "local: expected a training script, or `--` and a command, found nothing."
             " For example: smartscheduler local --grid-zone DE train.py"
         )
-    return wraps, words
+    return words
 
 
 def _trial(history: Path | None, at: str | None, speed: float | None) -> dict[str, object]:
