@@ -5,7 +5,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 EVENT = re.compile(
-    r'"event": "([a-z_]+)"|_log\("[A-Z]+", "([a-z_]+)"|^\s+(?:\(\(.*\)\) \|\| )?log [A-Z]+ ([a-z_]+) ',
+    r'"event": "([a-z_]+)"|_log\("[A-Z]+", "([a-z_]+)"'
+    r"|^\s+(?:\(\(.*\)\) \|\| )?log [A-Z]+ ([a-z_]+) ",
     re.MULTILINE,
 )
 
