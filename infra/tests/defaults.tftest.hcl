@@ -201,3 +201,18 @@ run "two_templates" {
     error_message = "Each template is as it was asked for."
   }
 }
+
+# A job with keep_disk takes no variable: its disk follows it by what the functions may do.
+run "keep_disk" {
+  command = plan
+
+  assert {
+    condition     = contains(google_project_iam_custom_role.function["move_vm"].permissions, "compute.snapshots.create") && contains(google_project_iam_custom_role.function["start_vm"].permissions, "compute.disks.use")
+    error_message = "keep_disk needs move_vm to copy a disk and start_vm to attach it."
+  }
+
+  assert {
+    condition     = alltrue([for name, role in google_project_iam_custom_role.function : name == "stop_vm" || !contains(role.permissions, "compute.snapshots.delete")])
+    error_message = "Only stop_vm may delete a snapshot."
+  }
+}
