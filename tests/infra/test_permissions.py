@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import product
 
 import control_plane
 import pytest
@@ -52,7 +53,8 @@ def calls_by_owner() -> dict[str, set[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(control_plane, "reconcile", noted)
-        for regions in (REGIONS, REGIONS[:1]):
+        disk = KeepDisk(size_gb=100)
+        for regions, keep_disk in product((REGIONS, REGIONS[:1]), (disk, None)):
             world = World(seed=1, chaos=Chaos(refused=0.3))
             for verb in ADAPTERS:
                 port = world.fleet if verb in FLEET else world.fleet.disks
@@ -71,7 +73,7 @@ def calls_by_owner() -> dict[str, set[str]]:
             one = job(
                 allowed_regions=regions,
                 deadline=START + timedelta(hours=20),
-                keep_disk=KeepDisk(size_gb=100),
+                keep_disk=keep_disk,
             )
             world.submit(one, steps_of(one))
             for minute in range(24 * 60):
