@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from functions.adapters.compute_errors import port_error
 from functions.adapters.google_calls import each_attempt, patient
+from functions.errors import UnavailableError
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -108,6 +109,37 @@ class ComputeCalls:
                 retry=patient(self._patience.total_s, pause_s=self._patience.pause_s),
                 timeout=each_attempt(self._patience.attempt_s),
             )
+
+    def all_zones(
+        self,
+        listed: Callable[[], Callable[..., Any]],
+        request: dict[str, object],
+        *,
+        doing: str,
+        right: str,
+    ) -> Iterator[Any]:
+        """Yield each zone's part of an aggregated list, page by page.
+
+        Args:
+            listed: returns the client's method; the client is built when it is called.
+            request: its request.
+            doing: for messages, `list VMs`.
+            right: the permission that it needs.
+
+        Raises:
+            UnavailableError: no answer, or one without some zones: what is only not seen would
+                be made a second time.
+            PermissionDeniedError: the right is missing.
+        """
+        pager = self.call(listed, request, doing=doing, right=right)
+        # Further pages are fetched under way, and may fail as the first may.
+        for page in self.guarded(pager.pages, doing=doing, right=right):
+            if page.unreachables:
+                raise UnavailableError(
+                    f"{doing}: expected all zones, {', '.join(page.unreachables)} did not answer."
+                    " It is tried again."
+                )
+            yield from page.items.values()
 
     def guarded(self, pages: Iterator[R], *, doing: str, right: str) -> Iterator[R]:
         """Yield pages, which are fetched one by one; raises as `call` does."""

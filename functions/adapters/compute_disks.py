@@ -66,22 +66,13 @@ class ComputeEngineDisks:
             UnavailableError: no answer, or one without some zones.
             PermissionDeniedError: a right is missing.
         """
-        why = {"doing": "list disks", "right": "compute.disks.list"}
-        pager = self._calls.call(
+        scopes = self._calls.all_zones(
             lambda: self._calls.disks.aggregated_list,
             {"project": self._project, "filter": self._owned.filter},
-            **why,
+            doing="list disks",
+            right="compute.disks.list",
         )
-        found: list[Disk | None] = []
-        for page in self._calls.guarded(pager.pages, **why):
-            if page.unreachables:
-                raise UnavailableError(
-                    f"list disks: expected all zones, {', '.join(page.unreachables)} did not"
-                    " answer. It is tried again."
-                )
-            found += [
-                read_disk(one, self._owned) for scope in page.items.values() for one in scope.disks
-            ]
+        found = [read_disk(one, self._owned) for scope in scopes for one in scope.disks]
         return [disk for disk in found if disk is not None]
 
     def snapshots(self) -> Sequence[Snapshot]:

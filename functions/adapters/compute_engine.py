@@ -84,22 +84,13 @@ class ComputeEngineFleet:
                 would be made a second time.
             PermissionDeniedError: a right is missing.
         """
-        why = {"doing": "list VMs", "right": "compute.instances.list"}
-        pager = self._calls.call(
+        scopes = self._calls.all_zones(
             lambda: self._calls.instances.aggregated_list,
             {"project": self._project, "filter": self._owned.filter},
-            **why,
+            doing="list VMs",
+            right="compute.instances.list",
         )
-        found: list[Vm | None] = []
-        # Further pages are fetched under way, and may fail as the first may.
-        for page in self._calls.guarded(pager.pages, **why):
-            if page.unreachables:
-                raise UnavailableError(
-                    f"list VMs: expected all zones, {', '.join(page.unreachables)} did not answer."
-                    " It is tried again."
-                )
-            instances = (one for scope in page.items.values() for one in scope.instances)
-            found += [read_vm(one, self._owned) for one in instances]
+        found = [read_vm(one, self._owned) for scope in scopes for one in scope.instances]
         return [vm for vm in found if vm is not None]
 
     def insert(self, spec: VmSpec, *, request_id: str) -> Operation:
