@@ -7,11 +7,11 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from functions.errors import InvalidInputError
+from functions.near_name import did_you_mean
 
 KEYS: Mapping[str, str] = {
     "bucket": "gs://NAME or file:///FOLDER: where jobs are kept",
@@ -83,11 +83,9 @@ def read_config(file: Path) -> dict[str, str]:
 def _checked(found: Mapping[str, Any], file: Path) -> Iterator[tuple[str, str]]:
     for key, value in found.items():
         if key not in KEYS:
-            close = get_close_matches(key, KEYS, n=1)
-            guess = f" (did you mean {close[0]}?)" if close else ""
             raise InvalidInputError(
-                f"{file}: expected some of the keys {', '.join(KEYS)}, found {key!r}{guess}."
-                " Mend the file."
+                f"{file}: expected some of the keys {', '.join(KEYS)}, found {key!r}"
+                f"{did_you_mean(key, KEYS)}. Mend the file."
             )
         if not isinstance(value, str) or not value:
             raise InvalidInputError(

@@ -10,9 +10,9 @@ from pathlib import Path
 import typer
 
 from functions.cli.jobfile import read_job
-from functions.cli.suggest import did_you_mean
 from functions.domain.regions import REGIONS
 from functions.errors import InvalidInputError
+from functions.near_name import did_you_mean
 
 DEFAULT_REGIONS = "europe-west3", "europe-southwest1", "europe-west4", "europe-north1"
 JOB_FILE, SCRIPT = "job.json", "train.py"

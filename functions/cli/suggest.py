@@ -1,17 +1,10 @@
 """Names that a person typed, checked against those that there are."""
 
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 
 from functions.domain.regions import GRID_ZONES, REGIONS
 from functions.errors import InvalidInputError
-
-
-def did_you_mean(found: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean DE?)`, or nothing if no name is near."""
-    by_lower = {name.lower(): name for name in known}
-    close = get_close_matches(found.lower(), by_lower, n=1)
-    return f" (did you mean {by_lower[close[0]]}?)" if close else ""
+from functions.near_name import did_you_mean
 
 
 def known_zones(zones: Sequence[str]) -> tuple[str, ...]:

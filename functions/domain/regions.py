@@ -8,11 +8,11 @@ Knows nothing of forecasts or plans.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
 from math import ceil
 from types import MappingProxyType
 
 from functions.errors import InvalidInputError
+from functions.near_name import did_you_mean
 from vm_runtime.contract.job import LOCAL_MACHINE, Job
 
 
@@ -141,8 +141,8 @@ def region_of(compute_zone: str) -> Region:
         near = (region,) if region else _ALL
         known = [zone for each in near for zone in each.compute_zones]
         raise InvalidInputError(
-            f"compute zone: found {compute_zone!r}{_guess(compute_zone, known)}; expected one of a"
-            f" known region ({', '.join(REGIONS)}). Mend the name."
+            f"compute zone: found {compute_zone!r}{did_you_mean(compute_zone, known)};"
+            f" expected one of a known region ({', '.join(REGIONS)}). Mend the name."
         )
     return region
 
@@ -188,14 +188,9 @@ def check_job(job: Job) -> None:
         raise InvalidInputError(f"job {job.job_id}: {'; '.join(problems)}. Mend and submit again.")
 
 
-def _guess(found: str, known: list[str]) -> str:
-    close = get_close_matches(found, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
 def _unknown(name: str) -> str:
     return (
-        f"allowed_regions: found unknown {name!r}{_guess(name, list(REGIONS))},"
+        f"allowed_regions: found unknown {name!r}{did_you_mean(name, REGIONS)},"
         f" expected some of {', '.join(REGIONS)}"
     )
 
@@ -205,7 +200,7 @@ def _machine_problems(job: Job) -> list[str]:
     if family not in {*FAMILIES, _LOCAL}:
         message = (
             f"machine_type: found {job.machine_type!r} of the unknown family"
-            f" {family!r}{_guess(family, list(FAMILIES))}, expected one of {', '.join(FAMILIES)}"
+            f" {family!r}{did_you_mean(family, FAMILIES)}, expected one of {', '.join(FAMILIES)}"
         )
         return [message]
     allowed = [PLACES[name] for name in job.allowed_regions if name in PLACES]

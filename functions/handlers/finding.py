@@ -1,12 +1,11 @@
 """Finds the job that a person names, or says which one was probably meant."""
 
-from difflib import get_close_matches
-
 from pydantic import TypeAdapter, ValidationError
 
 from functions.domain.lifecycle.state import JobState
 from functions.errors import InvalidInputError
 from functions.handlers.documents import Documents, Versioned
+from functions.near_name import did_you_mean
 from vm_runtime.contract import object_names
 from vm_runtime.contract.base import JobId
 from vm_runtime.storage.port import BlobStore
@@ -33,12 +32,11 @@ def find_state(store: BlobStore, job_id: str) -> Versioned[JobState]:
 def no_such_job(store: BlobStore, job_id: str) -> InvalidInputError:
     """Return the error to raise; it names the likeliest, and what jobs there are."""
     known = Documents(store).job_ids()
-    close = get_close_matches(job_id, known, n=1)
-    meant = f" Did you mean {close[0]}?" if close else ""
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     there = ", ".join(known[:SHOWN]) or "none"
     return InvalidInputError(
-        f"job {job_id!r}: expected a job in {store.url}, found none of that name.{meant}"
+        f"job {job_id!r}: expected a job in {store.url}, found none of that name"
+        f"{did_you_mean(job_id, known)}."
         f" Jobs there: {there}{more}."
     )
 

@@ -186,7 +186,7 @@ def test_typo_in_a_job_gets_a_guess(bucket: str) -> None:
     done = run("status", "digit", "--bucket", bucket)
 
     assert done.exit_code == 2
-    assert "Did you mean digits?" in done.stderr
+    assert "did you mean digits?" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["forecast", "sources"])

@@ -124,7 +124,7 @@ def test_a_typo_is_answered_with_the_likeliest_job(url: str, command: str) -> No
     told = run(command, "digit", "--bucket", url)
 
     assert told.exit_code == 2
-    assert "Did you mean digits?" in told.stderr
+    assert "did you mean digits?" in told.stderr
     assert "Traceback" not in told.stderr
 
 

@@ -269,7 +269,7 @@ def test_a_wish_for_a_finished_job_is_refused(world: World, verb: Verb, message:
 
 def test_a_typo_in_the_jobs_name_is_answered_with_the_likeliest(world: World) -> None:
     """Nor does a name become the path of an object that is none."""
-    with pytest.raises(InvalidInputError, match="Did you mean digits"):
+    with pytest.raises(InvalidInputError, match="did you mean digits"):
         world.wish("digit", Verb.PAUSE)
     with pytest.raises(InvalidInputError, match="Jobs there: digits"):
         world.wish("../digits", Verb.PAUSE)

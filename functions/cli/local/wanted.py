@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from functions.domain.regions import GRID_ZONES, LOCAL_REGIONS, check_job
 from functions.errors import InvalidInputError
+from functions.near_name import did_you_mean
 from vm_runtime.contract.base import Count, JobId, NonNegative, Positive, Utc, document
 from vm_runtime.contract.job import LOCAL_MACHINE, Job
 
@@ -110,10 +110,9 @@ def grid_zone_of(text: str) -> str:
     wanted = text.strip().upper().replace("_", "-")
     if wanted in GRID_ZONES:
         return wanted
-    close = get_close_matches(wanted, GRID_ZONES, n=1, cutoff=0.5)
-    guess = f" Did you mean {close[0]}?" if close else ""
     raise InvalidInputError(
-        f"--grid-zone: expected one of {', '.join(sorted(GRID_ZONES))}, found {text!r}.{guess}"
+        f"--grid-zone: expected one of {', '.join(sorted(GRID_ZONES))}, found {text!r}"
+        f"{did_you_mean(wanted, GRID_ZONES)}."
     )
 
 
@@ -147,11 +146,10 @@ def check_script(script: Path) -> None:
         source = script.read_bytes()
     except OSError as error:
         names = [path.name for path in script.absolute().parent.glob("*.py")]
-        close = get_close_matches(script.name, names, n=1)
-        guess = f" Did you mean {script.parent / close[0]}?" if close else ""
         raise InvalidInputError(
             f"{script}: expected a training script that can be read, found none"
-            f" ({error.strerror}).{guess}"
+            f" ({error.strerror})"
+            f"{did_you_mean(script.name, names)}."
         ) from error
     try:
         compile(source, str(script), "exec", dont_inherit=True)

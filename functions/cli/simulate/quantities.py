@@ -3,9 +3,9 @@
 import re
 from datetime import UTC, datetime
 
-from functions.cli.suggest import did_you_mean
 from functions.domain.regions import REGIONS
 from functions.errors import InvalidInputError
+from functions.near_name import did_you_mean
 
 _MINUTES = {"m": 1, "min": 1, "h": 60, "d": 24 * 60}
 _EUROPE = "europe-"
