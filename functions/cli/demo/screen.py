@@ -1,15 +1,11 @@
 """Where the demo shows itself: a live view on a terminal, lines elsewhere."""
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from functions.cli.live import event_line, live_view, plan_line, title
-from functions.cli.strip import look_of
+from functions.cli.live_screen import LiveScreen
 from functions.domain.regions import grid_zone_of
 from functions.report.documents import JobDocuments
 from functions.report.story import Event
@@ -19,43 +15,22 @@ _LINE_EACH_STEPS = 0.1
 """Without a live view, progress is told each tenth of the way."""
 
 
-class Screen:
+class Screen(LiveScreen):
     """Shows the job as it goes."""
 
     def __init__(self, console: Console, *, live: bool, speed: float, note: str) -> None:
         """Show on `console`; `live` is ignored where it is no terminal."""
-        self._console = console
-        self._look = look_of(console)
+        super().__init__(console, live=live)
         self._speed = speed
         self._note = note
-        self._live = Live(console=console, auto_refresh=False) if self._can(live) else None
         self._told: set[Event] = set()
         self._tenth = 0
-
-    def _can(self, live: bool) -> bool:  # noqa: FBT001 - see __init__
-        return live and self._console.is_terminal and not self._console.is_dumb_terminal
-
-    def __enter__(self) -> Self:
-        """Take the terminal."""
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Give the terminal back; the last view stays."""
-        if self._live:
-            self._live.stop()
 
     def show(self, documents: JobDocuments, events: Sequence[Event]) -> None:
         """Show the job now; `events` ascending."""
         if self._live:
             view = live_view(documents, events, self._look, speed=self._speed, note=self._note)
-            self._live.update(view, refresh=True)
+            self._update(view)
             return
         if not self._told:
             self._print(title(documents, self._speed))
@@ -78,6 +53,3 @@ class Screen:
             plan = plan_line(documents.plan)
             text = f"steps {steps} in {zone}; plan {plan}"
             self._print(event_line(Event(at=documents.read_at, text=text)))
-
-    def _print(self, text: str) -> None:
-        self._console.print(Text(self._look.plain(text)), soft_wrap=True)

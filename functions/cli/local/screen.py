@@ -7,13 +7,11 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from functions.cli.live import event_line
+from functions.cli.live_screen import LiveScreen
 from functions.cli.local.output import Output
 from functions.cli.local.view import local_view, now_line, plan_line, progress_line, title_line
-from functions.cli.strip import look_of
 from functions.domain.accounting.document import Receipt
 from functions.report.documents import JobDocuments
 from functions.report.story import Event, story
@@ -48,23 +46,15 @@ class Screen(Protocol):
         ...
 
 
-class Terminal:
+class Terminal(LiveScreen):
     """A live view where the terminal can, else lines."""
 
     def __init__(self, console: Console, output: Output, *, speed: float, live: bool) -> None:
         """Show on `console`; `live` is ignored where it is no terminal."""
-        self._console, self._output, self._speed = console, output, speed
-        self._look = look_of(console)
-        can = live and console.is_terminal and not console.is_dumb_terminal
-        self._live = Live(console=console, auto_refresh=False) if can else None
+        super().__init__(console, live=live)
+        self._output, self._speed = output, speed
         self._told: set[str] = set()  # by text: an event's time may still change
         self._state, self._tenth = "", 0
-
-    def __enter__(self) -> Self:
-        """Take the terminal."""
-        if self._live:
-            self._live.start()
-        return self
 
     def __exit__(
         self,
@@ -72,17 +62,16 @@ class Terminal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give the terminal back."""
+        """Print what is left of the output; give the terminal back."""
         self._print_output()
-        if self._live:
-            self._live.stop()
+        super().__exit__(kind, error, traceback)
 
     def show(self, documents: JobDocuments) -> None:
         """Show the training now."""
         self._print_output()
         if self._live:
             view = local_view(documents, self._look, speed=self._speed)
-            self._live.update(view, refresh=True)
+            self._update(view)
             return
         if not self._told:
             self._print(title_line(documents, self._speed))
@@ -115,9 +104,6 @@ class Terminal:
     def _print_output(self) -> None:
         for line in self._output.take():
             self._print(line)
-
-    def _print(self, text: str) -> None:
-        self._console.print(Text(self._look.plain(text)), soft_wrap=True)
 
 
 class JsonLines:
