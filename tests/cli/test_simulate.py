@@ -77,6 +77,25 @@ def test_json_has_every_way_and_names_basis_source_and_baseline(history: Path) -
     )
 
 
+def test_whole_hours_are_replayed_and_said_and_ask_for_whole_hours(history: Path) -> None:
+    """Every way ends at a full hour; what is no full hour is refused by name."""
+    args = ("--deadline", "30h", "--to", "2026-03-12", "--whole-hours", "--json")
+    code, out, _ = _run(history, "--work", "6h", *args)
+
+    document = json.loads(out)
+    assert code == 0
+    assert "whole hours" in document["overheads"]
+    ends = [way["finish_h"] for job in document["each_job"] for way in job["ways"].values()]
+    assert all(end is None or end == int(end) for end in ends)
+
+    code, _, err = _run(history, "--work", "390m", *args)
+
+    assert code == 2
+    assert "--whole-hours: expected works and deadlines of full hours, found 390" in " ".join(
+        err.split()
+    )
+
+
 def test_jobs_of_a_file_are_replayed(history: Path, tmp_path: Path) -> None:
     """Each row may name its regions and power; the table counts them."""
     file = tmp_path / "jobs.csv"

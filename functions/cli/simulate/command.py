@@ -61,6 +61,13 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
             show_default="as late as the records allow",
         ),
     ] = None,
+    whole_hours: Annotated[
+        bool,
+        typer.Option(
+            "--whole-hours",
+            help="Plan and run by whole hours; starts and moves cost energy but no time.",
+        ),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Picture: .png or .html.", show_default="none"),
@@ -93,6 +100,7 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
             seed=seed,
             begin=None if begin is None else hour_of(begin, of="--from"),
             end=None if end is None else hour_of(end, of="--to"),
+            whole_hours=whole_hours,
             plot=plot,
             json=json,
         )

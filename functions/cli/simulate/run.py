@@ -1,5 +1,6 @@
 """What the command does: read, forecast, replay, print, draw; behind bars on the error stream."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -49,6 +50,7 @@ class Asked:
     seed: int
     begin: datetime | None
     end: datetime | None
+    whole_hours: bool
     plot: Path | None
     json: bool
 
@@ -65,6 +67,7 @@ def run(asked: Asked) -> None:
         task = progress.add_task("reading", total=None)
         record = _record(asked.history)
         wanted = _wanted(asked, record.histories)
+        _check_whole_hours(asked, wanted)
         progress.update(task, total=1, completed=1)
         task = progress.add_task("forecasting", total=1.0)
         scene = _scene(asked, record, wanted, progress, task)
@@ -75,6 +78,7 @@ def run(asked: Asked) -> None:
             scene.world,
             scene.batch,
             means_before=scene.means_before,
+            workers=os.cpu_count() or 1,
             on_step=lambda: progress.advance(task),
         )
         progress.update(task, completed=total)
@@ -91,6 +95,7 @@ def _scene(
         machine_type=asked.machine_type,
         start_min=START_MIN,
         move_min=MOVE_MIN,
+        whole_hours=asked.whole_hours,
     )
     return make_scene(
         record.histories,
@@ -115,6 +120,15 @@ def _show(
 def _check_picture(plot: Path | None) -> None:
     if plot is not None and plot.suffix not in {".png", ".html"}:
         raise InvalidInputError(f"--plot: expected a file .png or .html, found {str(plot)!r}")
+
+
+def _check_whole_hours(asked: Asked, wanted: list[WantedJob]) -> None:
+    odd = [job for job in wanted if job.work_min % 60 or job.deadline_min % 60]
+    if asked.whole_hours and odd:
+        raise InvalidInputError(
+            f"--whole-hours: expected works and deadlines of full hours, found"
+            f" {odd[0].work_min} and {odd[0].deadline_min} min in job {odd[0].job_id}."
+        )
 
 
 def _record(folder: Path) -> Record:

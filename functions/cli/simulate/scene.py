@@ -53,6 +53,7 @@ class How:
     machine_type: str
     start_min: int
     move_min: int
+    whole_hours: bool = False
 
 
 def make_scene(
@@ -147,6 +148,7 @@ def _batch(wanted: Sequence[WantedJob], used: list[str], first: datetime, how: H
         power_kw=np.array([job.power_w / 1000 for job in wanted]),
         start_min=how.start_min,
         move_min=how.move_min,
+        whole_hours=how.whole_hours,
     )
 
 

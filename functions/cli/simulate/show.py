@@ -39,7 +39,7 @@ def facts(scene: Scene, source: str) -> dict[str, str]:
         "baseline": BASELINE,
         "overheads": (
             f"{batch.start_min} min of full power per start, {batch.move_min} min per move,"
-            " counted in energy and time"
+            f" counted in energy{'; all by whole hours' if batch.whole_hours else ' and time'}"
         ),
         "submitted": f"{scene.first:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC",
         "replanned": "every hour",

@@ -9,22 +9,20 @@ the job keeps to its region, in the best way there.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import ceil
 
 import numpy as np
 
 from forecaster.series import HOUR, Forecast, ZoneForecast
 from functions.domain.plan.document import Plan, PlannedInterval, Policy
-from functions.domain.plan.noise import AGAIN, BELIEF, Floats, noise
+from functions.domain.plan.grid import MINUTE
+from functions.domain.plan.leaving import Floats, least_gain, left_for
 from functions.domain.plan.planner import make_plan
 from functions.domain.plan.prices import DEFAULT_PRICES, PriceTable
 from functions.domain.plan.shared import SharedTables
 from functions.domain.regions import region_of
 from vm_runtime.contract.job import Job
-
-SOON = timedelta(minutes=90)
-"""A move within it is carried out, or begun, before there is a newer plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,23 +81,15 @@ def replan(  # noqa: PLR0913 - the facts of one job at one time; each is named b
 
 
 def _move_of(fresh: Plan, running_in: str | None, now: datetime) -> PlannedInterval | None:
-    """Return the interval in another region for which what runs is given up soon.
-
-    Stopping here to start there later counts too: a start is cheaper than a move, but not a
-    reason to leave. Soon is before the next plan: a VM is made some minutes ahead.
-    """
+    """Return the interval in another region for which what runs is given up soon."""
     if running_in is None:
         return None
-    region, end = region_of(running_in), now
-    for interval in fresh.intervals:
-        if end > now + SOON:
-            return None
-        if region_of(interval.compute_zone) != region:
-            return interval
-        if interval.start > end:
-            return None
-        end = interval.end
-    return None
+    spans = [
+        (region_of(each.compute_zone), (each.start - now) / MINUTE, (each.end - now) / MINUTE)
+        for each in fresh.intervals
+    ]
+    index = left_for(spans, region_of(running_in))
+    return None if index is None else fresh.intervals[index]
 
 
 def _judge(
@@ -110,13 +100,11 @@ def _judge(
     hours = max(ceil(fresh.work_left_h), 1)
     here = _quantiles(forecast.zone(staying.intervals[0].grid_zone), begin, hours)
     there = _quantiles(forecast.zone(target.grid_zone), begin, hours)
-    common = min(len(here), len(there))
-    overhead_g = job.move_overhead_s / 3600 * power_kw * float(there[0, 1])
-    doubt_g = power_kw * float(noise(here[:common], there[:common]))
+    move_h = job.move_overhead_s / 3600
     return _Move(
         target=target.compute_zone,
         gain_gco2eq=staying.expected_gco2eq - fresh.expected_gco2eq,
-        least_gco2eq=BELIEF * doubt_g + AGAIN * overhead_g,
+        least_gco2eq=power_kw * least_gain(here, there, move_h=move_h),
     )
 
 

@@ -27,15 +27,31 @@ class Batch:
     """A start or resume, minutes at full power."""
     move_min: int = 5
     """A move, minutes at full power."""
+    whole_hours: bool = False
+    """Whether places are used by whole hours, and starts and moves take energy but no time."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done in whole hours.
+
+        Raises:
+            ValueError: work or deadline is no whole number of hours.
+        """
+        if self.whole_hours and ((self.work_min % 60).any() or (self.deadline_min % 60).any()):
+            raise ValueError("whole_hours: expected work and deadlines in hours, found minutes")
 
     def __len__(self) -> int:
         """Return the number of jobs."""
         return len(self.submitted_h)
 
     @property
+    def start_lasts_min(self) -> int:
+        """How long a start keeps from work, minutes."""
+        return 0 if self.whole_hours else self.start_min
+
+    @property
     def possible(self) -> NDArray[np.bool_]:
         """Whether the deadline could be met at all."""
-        fits: NDArray[np.bool_] = self.work_min + self.start_min <= self.deadline_min
+        fits: NDArray[np.bool_] = self.work_min + self.start_lasts_min <= self.deadline_min
         return fits
 
     @property

@@ -1,10 +1,7 @@
 """What to do in the coming hour, for many jobs at once: dynamic programming over whole hours.
 
-The rules are those of `functions.domain.plan.optimum`, looked at by the hour: work is counted in
-hours that are used up (the last one may be a part), and an overhead counts as its minutes at the
-intensity of the hour in which it falls. The optimum by the minute may begin inside an hour; with
-work of whole hours that is worth next to nothing, with odd minutes one or two percent (tested). It
-is made anew each hour, and carried out by the minute.
+For replays in whole hours: work and rooms are full hours, and an overhead costs its minutes at the
+intensity of the hour in which it falls, but takes no time. By that it is the exact optimum.
 """
 
 from dataclasses import dataclass

@@ -1,27 +1,31 @@
 """What could have been saved: the exact optimum of what was recorded, and the free bound."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from functions.domain.plan.optimum import cheapest_runs
 from functions.domain.plan.problem import Overheads, Problem
 from functions.domain.simulation.batch import Batch
 from functions.domain.simulation.hourly import PAUSE
-from functions.domain.simulation.replay import Course
+from functions.domain.simulation.replay import Course, replay
+from functions.domain.simulation.whole_hours import knowing_all_hours
 from functions.domain.simulation.world import Floats, World
 
 
-def oracle(world: World, batch: Batch, *, on_job: Callable[[], None] = lambda: None) -> Course:
+def oracle(world: World, batch: Batch, *, hours: int | None = None) -> Course:
     """Return the course with the least emissions that meets the deadline, the future known.
 
-    It is the planner's exact optimum by the minute, overheads included; a job whose deadline
-    cannot be met runs at once where that is cleanest.
+    It is the planner's exact optimum by the minute (or by whole hours, if the batch says so),
+    overheads included; a job whose deadline cannot be met runs at once where that is cleanest.
+
+    Args:
+        world: what was recorded.
+        batch: the jobs.
+        hours: length of the path; `None`: as the longest job needs.
     """
-    rows = []
-    for job in range(len(batch)):
-        rows.append(_best(world, batch, job))
-        on_job()
+    hours = batch.longest_h if hours is None else hours
+    if batch.whole_hours:
+        return replay(world, batch, knowing_all_hours(world, batch), hours=hours)
+    rows = [_best(world, batch, job, hours) for job in range(len(batch))]
     grams, minutes, finish, starts, moves, paths = zip(*rows, strict=True)
     return Course(
         emissions_gco2eq=np.array(grams),
@@ -33,8 +37,10 @@ def oracle(world: World, batch: Batch, *, on_job: Callable[[], None] = lambda: N
     )
 
 
-def _best(world: World, batch: Batch, job: int) -> tuple[float, int, int, int, int, list[int]]:
-    begin, hours = int(batch.submitted_h[job]), batch.longest_h
+def _best(
+    world: World, batch: Batch, job: int, hours: int
+) -> tuple[float, int, int, int, int, list[int]]:
+    begin = int(batch.submitted_h[job])
     zones = batch.places[job]
     room = int(batch.deadline_min[job])
     if not batch.possible[job]:
@@ -71,7 +77,7 @@ def bound_gco2eq(world: World, batch: Batch) -> Floats:
     hours = batch.longest_h
     index = batch.submitted_h[:, None] + np.arange(hours)
     hourly = world.actual[batch.places[:, :, None], index[:, None, :]].min(axis=1)
-    room = np.where(batch.possible, batch.deadline_min, batch.work_min + batch.start_min)
+    room = np.where(batch.possible, batch.deadline_min, batch.work_min + batch.start_lasts_min)
     lengths = np.clip(room[:, None] - 60 * np.arange(hours), 0, 60)
     order = np.argsort(hourly, axis=1, kind="stable")
     lengths = np.take_along_axis(lengths, order, axis=1)

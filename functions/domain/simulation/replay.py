@@ -1,12 +1,13 @@
 """Carries jobs out hour by hour on what was recorded, whoever decides."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from functions.domain.plan.grid import HOUR_MIN
 from functions.domain.simulation.batch import Batch
 from functions.domain.simulation.hourly import PAUSE
 from functions.domain.simulation.world import Floats, Ints, World
@@ -31,6 +32,16 @@ class Course:
         late: NDArray[np.bool_] = (self.finish_min < 0) | (self.finish_min > batch.deadline_min)
         return late
 
+    @classmethod
+    def joined(cls, parts: Sequence["Course"]) -> "Course":
+        """Return the courses of parts of the jobs as one."""
+        return cls(
+            **{
+                each.name: np.concatenate([getattr(part, each.name) for part in parts])
+                for each in fields(cls)
+            }
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Present:
@@ -48,8 +59,25 @@ class Present:
     """Index into the job's places, `PAUSE` if its VM does not run."""
 
 
-Decide: TypeAlias = Callable[[Present], Ints]
-"""From the present to the place of the coming hour, an index into the job's places or `PAUSE`."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Hour:
+    """What each job does in the coming hour: nothing, or to run in one place, in one piece."""
+
+    place: Ints
+    """Index into the job's places, `PAUSE` for nothing."""
+    begin_min: Ints
+    """Minutes into the hour."""
+    end_min: Ints
+    """Minutes into the hour; at 60 the VM goes on running."""
+
+    @classmethod
+    def whole(cls, place: Ints) -> "Hour":
+        """Return what runs all of the hour, if it runs."""
+        return cls(place=place, begin_min=np.zeros_like(place), end_min=np.full_like(place, 60))
+
+
+Decide: TypeAlias = Callable[[Present], Hour]
+"""From the present to the coming hour."""
 
 
 def replay(
@@ -69,51 +97,112 @@ def replay(
         hours: after so many a job that is not done is given up.
         on_hour: called after each hour, to show progress.
     """
-    count = len(batch)
-    left = batch.work_min.copy()
-    running = np.full(count, PAUSE, dtype=np.int64)
-    owed, starts, moves = (np.zeros(count, dtype=np.int64) for _ in range(3))
-    minutes = np.zeros(count)
-    sums = np.zeros(count)
-    finish = np.full(count, -1, dtype=np.int64)
-    path = np.full((count, hours), PAUSE, dtype=np.int16)
+    ledger = _Ledger.of(batch, hours)
     for hour in range(hours):
-        jobs = np.flatnonzero(finish < 0)
+        jobs = np.flatnonzero(ledger.finish_min < 0)
         if not jobs.size:
             break
         now = Present(
             jobs=jobs,
             hour=hour,
-            work_min=left[jobs] + owed[jobs],
+            work_min=ledger.left_min[jobs] + ledger.owed_min[jobs],
             room_min=batch.deadline_min[jobs] - 60 * hour,
-            running=running[jobs],
+            running=ledger.running[jobs],
         )
-        place = decide(now)
-        goes = place != PAUSE
-        fresh, moved = goes & (now.running == PAUSE), goes & (now.running != PAUSE)
-        moved &= place != now.running
-        owed[jobs] = np.where(fresh, batch.start_min, np.where(moved, batch.move_min, owed[jobs]))
-        owed[jobs[~goes]] = 0
-        used = np.where(goes, np.minimum(owed[jobs] + left[jobs], 60), 0)
-        paid = np.minimum(owed[jobs], used)
-        owed[jobs] -= paid
-        left[jobs] -= used - paid
-        zone = batch.places[jobs, np.maximum(place, 0)]
-        begin = 60 * (batch.submitted_h[jobs] + hour)
-        sums[jobs] += np.where(goes, world.emitted(zone, begin, begin + used), 0.0)
-        minutes[jobs] += used
-        starts[jobs] += fresh
-        moves[jobs] += moved
-        path[jobs, hour] = np.where(goes, zone, PAUSE)
-        done = left[jobs] == 0
-        finish[jobs[done]] = 60 * hour + used[done]
-        running[jobs] = place
+        ledger.carry_out(world, batch, now, decide(now))
         on_hour(hour)
-    return Course(
-        emissions_gco2eq=sums * batch.power_kw,
-        energy_kwh=minutes / 60 * batch.power_kw,
-        finish_min=finish,
-        starts=starts,
-        moves=moves,
-        path=path,
-    )
+    return ledger.course(batch)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Ledger:
+    """How far the jobs are."""
+
+    left_min: Ints
+    owed_min: Ints
+    """Of a start or move that is not yet done."""
+    running: Ints
+    """Index into the job's places, of the VM that runs at this full hour."""
+    ran: Ints
+    """The same of the one that ran in the hour before."""
+    starts: Ints
+    moves: Ints
+    minutes: Floats
+    """At full power."""
+    sums: Floats
+    """Intensity x time."""
+    finish_min: Ints
+    path: NDArray[np.int16]
+
+    @classmethod
+    def of(cls, batch: Batch, hours: int) -> "_Ledger":
+        """Return that of the beginning."""
+        count = len(batch)
+        owed, starts, moves = (np.zeros(count, dtype=np.int64) for _ in range(3))
+        return cls(
+            left_min=batch.work_min.copy(),
+            owed_min=owed,
+            running=np.full(count, PAUSE, dtype=np.int64),
+            ran=np.full(count, PAUSE, dtype=np.int64),
+            starts=starts,
+            moves=moves,
+            minutes=np.zeros(count),
+            sums=np.zeros(count),
+            finish_min=np.full(count, -1, dtype=np.int64),
+            path=np.full((count, hours), PAUSE, dtype=np.int16),
+        )
+
+    def carry_out(self, world: World, batch: Batch, now: Present, does: Hour) -> None:
+        """Let an hour pass."""
+        jobs, place, goes = now.jobs, does.place, does.place != PAUSE
+        begins_min, moved = self._enter(batch, now, does)
+        zone = batch.places[jobs, np.maximum(place, 0)]
+        begin = 60 * (batch.submitted_h[jobs] + now.hour) + does.begin_min
+        if batch.whole_hours:
+            rate = world.emitted(zone, begin, begin + 60)
+            self.sums[jobs] += np.where(goes, begins_min / 60 * rate, 0.0)
+            self.minutes[jobs] += begins_min
+        else:
+            self.owed_min[jobs] = np.where(begins_min > 0, begins_min, self.owed_min[jobs])
+        self.owed_min[jobs[~goes]] = 0
+        most = np.where(goes, does.end_min - does.begin_min, 0)
+        used = np.minimum(self.owed_min[jobs] + self.left_min[jobs], most)
+        paid = np.minimum(self.owed_min[jobs], used)
+        self.owed_min[jobs] -= paid
+        self.left_min[jobs] -= used - paid
+        self.sums[jobs] += np.where(goes, world.emitted(zone, begin, begin + used), 0.0)
+        self.minutes[jobs] += used
+        self.starts[jobs] += (begins_min > 0) & ~moved
+        self.moves[jobs] += moved
+        self.path[jobs, now.hour] = np.where(goes, zone, PAUSE)
+        done = self.left_min[jobs] == 0
+        self.finish_min[jobs[done]] = (60 * now.hour + does.begin_min + used)[done]
+        self.running[jobs] = np.where(goes & (does.end_min == HOUR_MIN), place, PAUSE)
+        self.owed_min[jobs[self.running[jobs] == PAUSE]] = 0
+        self.ran[jobs] = np.where(goes, place, PAUSE)
+
+    def _enter(self, batch: Batch, now: Present, does: Hour) -> tuple[Ints, NDArray[np.bool_]]:
+        """Return the minutes of the start or move that each run begins with, and which moves."""
+        goes, at_edge = does.place != PAUSE, does.begin_min == 0
+        fresh = goes & ~(at_edge & (does.place == now.running))
+        moved = fresh & at_edge & (now.running != PAUSE)
+        # A pause of a minute is no cheap move; a plan that begins with none knows nothing of what
+        # ran before, so it counts as one where there is time.
+        dear = max(batch.start_min, batch.move_min)
+        ran = self.ran[now.jobs]
+        spare_min = now.room_min - self.left_min[now.jobs] - does.begin_min
+        short = fresh & ~moved & (ran != PAUSE) & (ran != does.place) & (spare_min >= dear)
+        begins_min = np.where(fresh, batch.start_min, 0)
+        begins_min = np.where(short, dear, np.where(moved, batch.move_min, begins_min))
+        return begins_min, moved | short
+
+    def course(self, batch: Batch) -> Course:
+        """Return how it went."""
+        return Course(
+            emissions_gco2eq=self.sums * batch.power_kw,
+            energy_kwh=self.minutes / 60 * batch.power_kw,
+            finish_min=self.finish_min,
+            starts=self.starts,
+            moves=self.moves,
+            path=self.path,
+        )

@@ -5,7 +5,7 @@ import numpy as np
 from functions.domain.plan.threshold import DAY_H, NOWHERE, threshold_places
 from functions.domain.simulation.batch import Batch
 from functions.domain.simulation.hourly import PAUSE
-from functions.domain.simulation.replay import Decide, Present
+from functions.domain.simulation.replay import Decide, Hour, Present
 from functions.domain.simulation.world import P50, Ints, World
 
 
@@ -14,7 +14,7 @@ def by_threshold(world: World, batch: Batch) -> Decide:
     plans = np.full((len(batch), DAY_H), PAUSE, dtype=np.int64)
     current = batch.home.copy()
 
-    def decide(now: Present) -> Ints:
+    def decide(now: Present) -> Hour:
         hour = now.hour % DAY_H
         if hour == 0:
             some = batch.some(now.jobs)
@@ -25,6 +25,6 @@ def by_threshold(world: World, batch: Batch) -> Decide:
         places: Ints = plans[now.jobs, hour]
         goes = places != PAUSE
         current[now.jobs[goes]] = places[goes]
-        return places
+        return Hour.whole(places)
 
     return decide
