@@ -21,12 +21,12 @@ Span = tuple[int, int]
 _COARSE = np.concatenate([np.geomspace(0.7, 2.0, 24), [3.0, 6.0, 30.0, 150.0, 1000.0]])
 """Prices of a minute, by that at which starts and moves would be free. The high ones: where hardly
 a minute is left over, one is worth more than any slot costs."""
-_FINE = 32
-_NEAR = np.array([-4, -2, -1, 0, 1, 2, 4])
 _FAR = np.array([-8, -4, -2, -1, 0, 1, 2, 4, 8])
-"""Which prices around the best one bound the work: near ones sharply, far ones widely."""
+"""Which of them around the best one bound the work widely."""
+_NEAR = 1 + np.array([-14, -9, -5, -2, 0, 2, 5, 9, 14]) / 1000
+"""Prices that bound it sharply, by the one at which the bound is about highest."""
 _FEW_SLOTS = 100
-_GUESS_MIN = 0.15
+_GUESS_MIN = 0.2
 _GUESS_FEW_MIN = 0.6
 """The gap between bound and optimum, minutes at the price; where a table is small, a second
 search costs more than a wider one."""
@@ -188,19 +188,30 @@ def find_bounds(problem: Problem) -> Bounds | None:
     if about is None:
         return None
     coarse = about * _COARSE
-    at = int((lowest_of(problem, coarse) + coarse * problem.work_min).argmax())
-    fine = np.linspace(coarse[max(at - 1, 0)], coarse[min(at + 1, len(coarse) - 1)], _FINE + 2)
-    fine = fine[1:-1]
-    best = int((lowest_of(problem, fine) + fine * problem.work_min).argmax())
-    prices = np.unique(np.concatenate([_around(coarse, at, _FAR), _around(fine, best, _NEAR)]))
+    bounds = lowest_of(problem, coarse) + coarse * problem.work_min
+    at = int(bounds.argmax())
+    far = coarse[np.clip(at + _FAR, 0, len(coarse) - 1)]
+    prices = np.unique(np.concatenate([far, _highest(coarse, bounds, at) * _NEAR]))
     ways = both_ways(problem, prices)
     lowest = ways.lowest() + prices * problem.work_min
     best = int(lowest.argmax())
     return Bounds(problem=problem, prices=prices, ways=ways, lowest=float(lowest[best]), best=best)
 
 
-def _around(prices: Floats, at: int, steps: NDArray[np.int64]) -> Floats:
-    return prices[np.clip(at + steps, 0, len(prices) - 1)]
+def _highest(prices: Floats, bounds: Floats, at: int) -> float:
+    """Return about at which price the bound is highest, by a parabola through the best three.
+
+    The bound is concave in the price: the true place is between the neighbours of the best one.
+    """
+    if not 0 < at < len(prices) - 1:
+        return float(prices[at])
+    before, price, after = prices[at - 1 : at + 2].tolist()
+    low, high, then = bounds[at - 1 : at + 2].tolist()
+    rise, fall = (high - low) / (price - before), (then - high) / (after - price)
+    if rise <= fall:
+        return float(price)
+    middle = (before + price) / 2 + rise * (after - before) / (2 * (rise - fall))
+    return float(min(max(middle, before), after))
 
 
 def may_fit(problem: Problem) -> bool:

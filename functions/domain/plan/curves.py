@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -42,10 +43,26 @@ class Curve:
 
     def lower_after(self, other: "Curve", per_min: int, most: int) -> None:
         """Lower this curve by `other` after 1 to `most` minutes of work, each at `per_min`."""
-        costs = other.costs[None]
-        width = len(self.costs)
-        found = after_part(costs, other.low - self.low, width, np.array([per_min]), (1, most))
-        np.minimum(self.costs, found[0], out=self.costs)
+        costs, width = self.costs, len(self.costs)
+        best = never(width + most - 1)
+        put(best, other.costs, other.low - self.low + most)
+        slope = per_min * _minutes(width + most)
+        best -= slope[: width + most - 1]
+        window = 1
+        while window < most:
+            # Windows of one size overlap to windows of any size up to twice as long.
+            step = min(window, most - window)
+            best = np.minimum(best[step:], best[:-step])
+            window += step
+        best += slope[most:]
+        np.minimum(costs, best, out=costs)
+
+
+@lru_cache(maxsize=4096)
+def _minutes(count: int) -> Costs:
+    minutes = np.arange(count)
+    minutes.flags.writeable = False
+    return minutes
 
 
 def least(curves: Mapping[int, Curve]) -> Curve | None:
