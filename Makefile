@@ -43,7 +43,7 @@ demo: setup ## run the product on an embedded cloud (HISTORY=DIR, RESUME=1)
 	@$(BIN)/smartscheduler demo $(if $(HISTORY),--history "$(HISTORY)") $(if $(RESUME),--resume)
 
 test: setup ## all tests, with a floor under their coverage
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=$(FLOOR)
+	$(BIN)/pytest -n auto --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=$(FLOOR)
 
 SCHEDULES ?= 2000
 SEED ?= 0
