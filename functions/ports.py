@@ -1,6 +1,6 @@
 """What the handlers need from the world; adapters and the embedded cloud provide it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -44,6 +44,14 @@ class VmFleet(Protocol):
 
     def delete(self, vm: Vm, *, request_id: str) -> None:
         """Delete it with its boot disk; a VM that is gone is fine."""
+        ...
+
+    def start(self, vm: Vm, metadata: Mapping[str, str], *, request_id: str) -> Operation:
+        """Give a stopped VM these values of metadata, then start it; others stay as they are.
+
+        One that is gone or up is a done operation without failure. No capacity or quota is never
+        raised: it surfaces in the operation, and the VM stays stopped.
+        """
         ...
 
     def set_interval_end(self, vm: Vm, end: datetime, *, request_id: str) -> None:

@@ -12,7 +12,7 @@ from functions.adapters.compute_errors import (
     NotFoundError,
 )
 from functions.adapters.compute_making import instance_of, read_template, template_name
-from functions.adapters.compute_metadata import is_set, with_interval_end
+from functions.adapters.compute_metadata import is_set, with_values
 from functions.adapters.compute_reading import Owned, read_operation, read_vm
 from functions.adapters.compute_refusals import never_began, refused
 from functions.adapters.compute_request import as_uuid
@@ -25,7 +25,7 @@ from functions.errors import (
     StockOutError,
     UnavailableError,
 )
-from vm_runtime.contract.instance import Label
+from vm_runtime.contract.instance import Attribute, Label
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -207,7 +207,42 @@ class ComputeEngineFleet:
             UnavailableError: no answer, or somebody else kept changing the metadata.
             PermissionDeniedError: a right is missing.
         """
-        wanted = end.astimezone(UTC).isoformat()
+        wanted: dict[str, str] = {Attribute.INTERVAL_END: end.astimezone(UTC).isoformat()}
+        self._set_metadata(vm, wanted, request_id=request_id)
+
+    def start(self, vm: Vm, metadata: Mapping[str, str], *, request_id: str) -> Operation:
+        """Set metadata of a stopped VM, then start it; gone or up is done without failure.
+
+        A refusal of the call is a done operation that has failed, like one that comes later.
+
+        IAM: `compute.instances.get`, `compute.instances.setMetadata`, `compute.instances.start`,
+        and `iam.serviceAccounts.actAs` on the VM's service account.
+
+        Raises:
+            UnavailableError: no answer; it may have worked.
+            PermissionDeniedError: a right is missing.
+        """
+        self._set_metadata(vm, metadata, request_id=f"{request_id}/metadata")
+        place = {"project": self._project, "zone": vm.compute_zone, "instance": vm.name}
+        what = f"VM {vm.name}"
+        try:
+            operation = self._calls.call(
+                lambda: self._calls.instances.start_unary,
+                {**place, "request_id": as_uuid(request_id)},
+                doing=f"start VM {vm.name} in {vm.compute_zone}",
+                right="compute.instances.start",
+            )
+        except NotFoundError as error:
+            return refused(what, vm.compute_zone, None, error)
+        except StockOutError as error:
+            return refused(what, vm.compute_zone, FailureKind.STOCK_OUT, error)
+        except QuotaExceededError as error:
+            return refused(what, vm.compute_zone, FailureKind.QUOTA, error)
+        except InvalidInputError as error:
+            return refused(what, vm.compute_zone, FailureKind.OTHER, error)
+        return read_operation(operation, vm.compute_zone)
+
+    def _set_metadata(self, vm: Vm, wanted: Mapping[str, str], *, request_id: str) -> None:
         for attempt in range(_METADATA_TRIES):
             metadata = self._metadata(vm)
             if metadata is None or is_set(metadata, wanted):
@@ -218,7 +253,7 @@ class ComputeEngineFleet:
                 self._change(
                     lambda: self._calls.instances.set_metadata_unary,
                     vm,
-                    {"request_id": key, "metadata_resource": with_interval_end(metadata, wanted)},
+                    {"request_id": key, "metadata_resource": with_values(metadata, wanted)},
                     verb="setMetadata",
                 )
             except ConditionNotMetError as error:
@@ -227,8 +262,8 @@ class ComputeEngineFleet:
             else:
                 return
         raise UnavailableError(
-            f"VM {vm.name}: somebody else changed its metadata {_METADATA_TRIES} times while its"
-            " interval end was being set. It is tried again; find out who does that."
+            f"VM {vm.name}: somebody else changed its metadata {_METADATA_TRIES} times while"
+            f" {', '.join(wanted)} was being set. It is tried again; find out who does that."
         )
 
     def close(self) -> None:

@@ -77,14 +77,19 @@ def read_vm(instance: "compute_v1.Instance", owned: Owned) -> Vm | None:
 
 
 def _vm(instance: "compute_v1.Instance") -> Vm:
-    created_at = moment(instance.creation_timestamp, "creationTimestamp")
     attributes = {item.key: item.value for item in instance.metadata.items}
+    started = attributes.get(Attribute.STARTED_AT, "")
+    created_at = (
+        moment(started, f"metadata {Attribute.STARTED_AT}")
+        if started
+        else moment(instance.creation_timestamp, "creationTimestamp")
+    )
     return Vm(
         name=instance.name,
         compute_zone=short(instance.zone),
         status=_status(instance),
         job_id=_label(instance.labels, Label.JOB),
-        incarnation=_incarnation(instance.labels),
+        incarnation=_incarnation(instance.labels, attributes.get(Attribute.INCARNATION, "")),
         created_at=created_at,
         interval_end=moment(
             attributes.get(Attribute.INTERVAL_END, ""), f"metadata {Attribute.INTERVAL_END}"
@@ -194,10 +199,12 @@ def _label(labels: Mapping[str, str], key: Label) -> str:
     return str(value)
 
 
-def _incarnation(labels: Mapping[str, str]) -> int:
-    text = _label(labels, Label.INCARNATION)
+def _incarnation(labels: Mapping[str, str], stated: str = "") -> int:
+    """The metadata's, which the guest goes by and a start renews; the label says the first one."""
+    text = stated or _label(labels, Label.INCARNATION)
     if not (text.isascii() and text.isdecimal()):
-        raise ValueError(f"label {Label.INCARNATION} is {text!r}, expected a whole number")
+        where = f"metadata {Attribute.INCARNATION}" if stated else f"label {Label.INCARNATION}"
+        raise ValueError(f"{where} is {text!r}, expected a whole number")
     return int(text)
 
 

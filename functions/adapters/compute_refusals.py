@@ -1,4 +1,4 @@
-"""Inserts that were refused at once, as done operations: their name says how they ended."""
+"""Inserts and starts refused at once, as done operations: their name says how they ended."""
 
 import logging
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from functions.domain.lifecycle.observation import Observation
+from functions.domain.lifecycle.observation import Observation, on_order
 from functions.domain.lifecycle.state import JobState
 from functions.domain.lifecycle.timing import Timing
 from functions.domain.lifecycle.vm import Operation, Vm
@@ -92,7 +92,7 @@ def _operation(ports: Ports, state: JobState, vms: Sequence[Vm]) -> Operation | 
     target = state.target
     if target is None or target.operation is None:
         return None
-    if any(vm.incarnation == target.incarnation for vm in vms):
+    if on_order(state, vms) is None:
         return None
     return ports.fleet.operation(target.operation, target.compute_zone)
 

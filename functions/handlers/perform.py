@@ -15,9 +15,11 @@ from functions.domain.lifecycle.actions import (
     DiskAction,
     DropTarget,
     Insert,
+    Keep,
     MakePlan,
     Reserve,
     SetIntervalEnd,
+    Start,
     StopByForce,
 )
 from functions.domain.lifecycle.decide import stop_overdue
@@ -91,8 +93,11 @@ def _do(ports: Ports, sighting: Sighting, action: Action) -> bool:
             again = _save(ports, sighting, transitions.dropped(seen, action))
         case Close():
             again = _save(ports, sighting, transitions.closed(seen, action))
-        case Insert():
-            again = _insert(ports, sighting, action)
+        case Keep():
+            _book_end(ports, seen, action.vm)
+            again = _save(ports, sighting, transitions.kept(seen, action.vm))
+        case Insert() | Start():
+            again = _ask(ports, sighting, action)
         case Delete():
             again = _delete(ports, sighting, action)
         case SetIntervalEnd():
@@ -101,9 +106,9 @@ def _do(ports: Ports, sighting: Sighting, action: Action) -> bool:
             ports.fleet.set_interval_end(action.vm, action.end, request_id=request)
             again = False  # The VM needs a while; the heartbeat looks again.
         case StopByForce():
-            ports.fleet.stop(
-                action.vm, request_id=request_id(seen.now, seen.timing, action.vm.name, "stop")
-            )
+            # One that was started again is stopped again, if need be.
+            run = f"{action.vm.name}/{action.vm.incarnation}"
+            ports.fleet.stop(action.vm, request_id=request_id(seen.now, seen.timing, run, "stop"))
             again = False
         case _:
             again = _on_disk(ports, sighting, action)
@@ -135,22 +140,21 @@ def _on_disk(ports: Ports, sighting: Sighting, action: DiskAction) -> bool:
     return False
 
 
-def _insert(ports: Ports, sighting: Sighting, action: Insert) -> bool:
+def _ask(ports: Ports, sighting: Sighting, action: Insert | Start) -> bool:
+    """Ask for a VM, and remember its operation."""
     seen, target = sighting.seen, action.target
-    request = insert_request_id(target.vm)
-    try:
-        operation = ports.fleet.insert(_spec(ports, seen, target), request_id=request)
-    except InvalidInputError as error:  # It would be refused again: patience ends in a message.
-        operation = Operation(
-            name="refused",
-            compute_zone=target.compute_zone,
-            done=True,
-            failure=FailureKind.OTHER,
-            message=str(error),
-        )
+    if isinstance(action, Start):
+        operation = _start(ports, seen, action)
+    else:
+        operation = _insert(ports, seen, target)
     if operation.done and operation.failure is not None:
         _LOG.warning(
-            *("%s was not made in %s: %s", target.vm, target.compute_zone, operation.message),
+            *(
+                "%s not made or started in %s: %s",
+                target.vm,
+                target.compute_zone,
+                operation.message,
+            ),
             extra={
                 "event": "insert_refused",
                 "job_id": seen.job.job_id,
@@ -163,9 +167,49 @@ def _insert(ports: Ports, sighting: Sighting, action: Insert) -> bool:
     return _save(ports, sighting, asked)
 
 
+def _insert(ports: Ports, seen: Observation, target: Target) -> Operation:
+    request = insert_request_id(target.vm)
+    try:
+        return ports.fleet.insert(_spec(ports, seen, target), request_id=request)
+    except InvalidInputError as error:  # It would be refused again: patience ends in a message.
+        return Operation(
+            name="refused",
+            compute_zone=target.compute_zone,
+            done=True,
+            failure=FailureKind.OTHER,
+            message=str(error),
+        )
+
+
+def _start(ports: Ports, seen: Observation, action: Start) -> Operation:
+    target = action.target
+    run = f"{target.vm}/{target.incarnation}"
+    metadata: dict[str, str] = {
+        Attribute.INCARNATION: str(target.incarnation),
+        Attribute.INTERVAL_START: target.interval_start.isoformat(),
+        Attribute.INTERVAL_END: target.interval_end.isoformat(),
+        Attribute.STARTED_AT: target.reserved_at.isoformat(),
+    }
+    request = request_id(seen.now, seen.timing, run, "start")
+    return ports.fleet.start(action.vm, metadata, request_id=request)
+
+
 def _delete(ports: Ports, sighting: Sighting, action: Delete) -> bool:
     """Book first, delete last: what a VM drew must be known before it is gone."""
     seen, vm = sighting.seen, action.vm
+    _book_end(ports, seen, vm)
+    state = transitions.removed(seen, vm)
+    is_news = state != seen.state
+    if is_news:
+        _save(ports, sighting, state)
+    ports.fleet.delete(vm, request_id=request_id(seen.now, seen.timing, vm.name, "delete"))
+    return is_news
+
+
+def _book_end(ports: Ports, seen: Observation, vm: Vm) -> None:
+    """Book how long a VM that is down drew power; one that was to be started and never was: not."""
+    if vm.terminated_at is not None and vm.terminated_at <= vm.created_at:
+        return
     lifetime = VmLifetime(
         job_id=vm.job_id,
         vm=vm.name,
@@ -176,12 +220,6 @@ def _delete(ports: Ports, sighting: Sighting, action: Delete) -> bool:
         terminated_at=vm.terminated_at or max(vm.created_at, min(seen.now, vm.run_until)),
     )
     _book(ports, lifetime)
-    state = transitions.removed(seen, vm)
-    is_news = state != seen.state
-    if is_news:
-        _save(ports, sighting, state)
-    ports.fleet.delete(vm, request_id=request_id(seen.now, seen.timing, vm.name, "delete"))
-    return is_news
 
 
 def _book(ports: Ports, lifetime: VmLifetime) -> None:

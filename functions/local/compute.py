@@ -22,6 +22,7 @@ from functions.local.vm_states import (
     check_labelled,
     enter,
     fate_of,
+    started,
 )
 from functions.local.world import World
 
@@ -176,6 +177,38 @@ class Compute:
             if self._is_new(request_id) and is_up:
                 self._shut_down(record, "stopped on request")
 
+    def start_vm(
+        self, name: str, compute_zone: str, metadata: Mapping[str, str], *, request_id: str
+    ) -> OperationRecord:
+        """Set metadata of a stopped VM and start it; one that is up is left alone.
+
+        Raises:
+            RefusedError: no such VM, quota, service unavailable.
+        """
+        with self._lock, self._answering("start"):
+            if request_id in self._requests:
+                return self._operations[self._requests[request_id]]
+            record = self._existing(name, compute_zone)
+            self._refuse_quota(name, compute_zone)
+            operation = OperationRecord(
+                name=f"operation-{uuid.uuid4().hex}", compute_zone=compute_zone, vm_name=name
+            )
+            faults = self._faults.present
+            is_down = record.status is VmStatus.TERMINATED
+            if not is_down:
+                operation = replace(operation, done=True)
+            elif fate_of(compute_zone, faults, fails=False) is Fate.STOCK_OUT:
+                text = f"ZONE_RESOURCE_POOL_EXHAUSTED: {compute_zone} has no capacity"
+                failure = FailureKind.STOCK_OUT
+                operation = replace(operation, done=True, failure=failure, message=text)
+                self._log.say(EventKind.FAULT, name, text)
+            self._operations[operation.name] = operation
+            self._requests[request_id] = operation.name
+            if is_down and not operation.done:
+                now = self._clock.now()
+                self._put(started(record, metadata, operation.name, now), "started again")
+            return operation
+
     def delete(self, name: str, compute_zone: str, *, request_id: str) -> None:
         """Delete with the boot disk.
 
@@ -272,12 +305,15 @@ class Compute:
     def _refuse(self, spec: VmSpec) -> None:
         if (spec.compute_zone, spec.name) in self._records:
             raise RefusedError(409, "alreadyExists", f"{spec.name} exists in {spec.compute_zone}")
-        region = spec.compute_zone.rpartition("-")[0]
-        if region in self._faults.present.quota_exceeded:
-            self._log.say(EventKind.FAULT, spec.name, f"quota of {region} exceeded")
-            raise RefusedError(403, "quotaExceeded", f"Quota 'CPUS' exceeded in region {region}")
+        self._refuse_quota(spec.name, spec.compute_zone)
         if self._faults.present.denied:
             raise RefusedError(403, "forbidden", "Required 'compute.instances.create' permission")
+
+    def _refuse_quota(self, name: str, compute_zone: str) -> None:
+        region = compute_zone.rpartition("-")[0]
+        if region in self._faults.present.quota_exceeded:
+            self._log.say(EventKind.FAULT, name, f"quota of {region} exceeded")
+            raise RefusedError(403, "quotaExceeded", f"Quota 'CPUS' exceeded in region {region}")
 
     def _existing(self, name: str, compute_zone: str) -> VmRecord:
         record = self._records.get((compute_zone, name))

@@ -1,6 +1,7 @@
 """The port `VmFleet` on the embedded cloud."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -44,6 +45,30 @@ class LocalFleet:
             return Operation(
                 name=spec.name,
                 compute_zone=spec.compute_zone,
+                done=True,
+                failure=FailureKind.QUOTA,
+                message=str(error),
+            )
+        return OPERATION.validate_json(answer)
+
+    def start(self, vm: Vm, metadata: Mapping[str, str], *, request_id: str) -> Operation:
+        """Set metadata of a stopped VM, then start it; gone is a done operation."""
+        url = f"{self._url}/zones/{vm.compute_zone}/vms/{vm.name}/start"
+        try:
+            answer = self._call(
+                "POST",
+                url,
+                data=json.dumps(dict(metadata)).encode(),
+                params={REQUEST_ID: request_id},
+            )
+        except NotFoundError as error:
+            return Operation(
+                name=vm.name, compute_zone=vm.compute_zone, done=True, message=str(error)
+            )
+        except QuotaExceededError as error:
+            return Operation(
+                name=vm.name,
+                compute_zone=vm.compute_zone,
                 done=True,
                 failure=FailureKind.QUOTA,
                 message=str(error),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 VMS: TypeAdapter[list[Vm]] = TypeAdapter(list[Vm])
 SPEC: TypeAdapter[VmSpec] = TypeAdapter(VmSpec)
+METADATA: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
 
 def front(*, bus: Bus, compute: Compute, scheduler: Scheduler, key: SecretStr) -> Flask:
@@ -89,6 +90,12 @@ def _add_compute(app: Flask, compute: Compute) -> None:
     def stop(compute_zone: str, name: str) -> "ResponseReturnValue":
         compute.stop_vm(name, compute_zone, request_id=request.args[REQUEST_ID])
         return jsonify({})
+
+    @app.post("/zones/<compute_zone>/vms/<name>/start")
+    def start(compute_zone: str, name: str) -> "ResponseReturnValue":
+        metadata = METADATA.validate_json(request.get_data())
+        request_id = request.args[REQUEST_ID]
+        return answer(compute.start_vm(name, compute_zone, metadata, request_id=request_id))
 
     @app.delete("/zones/<compute_zone>/vms/<name>")
     def delete(compute_zone: str, name: str) -> "ResponseReturnValue":

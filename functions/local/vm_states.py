@@ -1,6 +1,7 @@
 """How a VM of the embedded cloud goes from state to state. Pure."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -65,6 +66,12 @@ class VmRecord:
         """Whether it has our label."""
         return self.labels.get(Label.MANAGED_BY) == MANAGED_BY
 
+    @property
+    def up_since(self) -> datetime:
+        """When it was made, or started again."""
+        started = self.metadata.get(Attribute.STARTED_AT)
+        return datetime.fromisoformat(started) if started else self.created_at
+
     def vm(self) -> Vm:
         """Return it as the port shows it."""
         return Vm(
@@ -72,10 +79,12 @@ class VmRecord:
             compute_zone=self.compute_zone,
             status=self.status,
             job_id=self.labels[Label.JOB],
-            incarnation=int(self.labels[Label.INCARNATION]),
-            created_at=self.created_at,
+            incarnation=int(
+                self.metadata.get(Attribute.INCARNATION, self.labels[Label.INCARNATION])
+            ),
+            created_at=self.up_since,
             interval_end=datetime.fromisoformat(self.metadata[Attribute.INTERVAL_END]),
-            run_until=self.created_at + timedelta(seconds=self.max_run_duration_s),
+            run_until=self.up_since + timedelta(seconds=self.max_run_duration_s),
             terminated_at=self.terminated_at,
         )
 
@@ -127,6 +136,21 @@ def enter(record: VmRecord, status: VmStatus, now: datetime) -> VmRecord:
         since=now,
         running_since=running_since,
         terminated_at=now if is_down else record.terminated_at,
+    )
+
+
+def started(
+    record: VmRecord, metadata: Mapping[str, str], operation: str, now: datetime
+) -> VmRecord:
+    """Return a stopped VM as it is when it was started again: with power soon, and as new."""
+    return replace(
+        enter(record, VmStatus.PROVISIONING, now),
+        metadata=record.metadata | dict(metadata),
+        operation=operation,
+        running_since=None,
+        terminated_at=None,
+        extra_provisioning_s=0.0,
+        fate=Fate.RUNS,
     )
 
 

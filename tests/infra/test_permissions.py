@@ -24,7 +24,7 @@ from functions.domain.lifecycle.actions import Owner
 from functions.handlers import reconcile as reconciling
 from vm_runtime.contract.job import KeepDisk
 
-FLEET = ("list", "insert", "operation", "stop", "delete", "set_interval_end")
+FLEET = ("list", "insert", "start", "operation", "stop", "delete", "set_interval_end")
 DISKS = ("disks", "snapshots", "take_snapshot", "copy_disk", "attach")
 DISKS += ("delete_disk", "delete_snapshot")
 ADAPTERS = dict.fromkeys(FLEET, ComputeEngineFleet) | dict.fromkeys(DISKS, ComputeEngineDisks)

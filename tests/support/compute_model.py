@@ -135,6 +135,29 @@ class ComputeModel:
             self._enter(key, "STOPPING")
         return self._begin("stop", *key, request.request_id, lambda: None)
 
+    def start(self, request: gce.StartInstanceRequest) -> gce.Operation:
+        """Start one that is down; a stock-out surfaces in the operation, and it stays down."""
+        if (known := self._repeated(request.request_id)) is not None:
+            return known
+        key = self._key(request.zone, request.instance)
+        machine = self._machines[key]
+        if machine.instance.status == "STOPPING":
+            raise RefusedError(400, "resourceNotReady", f"The resource '{key[1]}' is not ready")
+        if machine.instance.status != "TERMINATED":
+            return self._begin("start", *key, request.request_id, lambda: None)
+        if key[0].rpartition("-")[0] in self.faults.quota:
+            raise RefusedError(403, "quotaExceeded", "Quota 'CPUS' exceeded. Limit: 8.0 in region.")
+        machine.stop_at, machine.instance.resource_status = None, gce.ResourceStatus()
+        self._enter(key, "PROVISIONING")
+
+        def finish() -> tuple[str, str] | None:
+            if key[0] not in self.faults.stock_outs:
+                return None
+            self._enter(key, "TERMINATED")
+            return "ZONE_RESOURCE_POOL_EXHAUSTED", f"The zone '{key[0]}' has no capacity."
+
+        return self._begin("start", *key, request.request_id, finish)
+
     def delete(self, request: gce.DeleteInstanceRequest) -> gce.Operation:
         """Delete; its disk goes with it if it was made so."""
         if (known := self._repeated(request.request_id)) is not None:

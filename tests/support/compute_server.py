@@ -26,6 +26,7 @@ _ROUTES: tuple[tuple[str, str, str, Any, str], ...] = (
     ("GET", _VM, "get", gce.GetInstanceRequest, ""),
     ("DELETE", _VM, "delete", gce.DeleteInstanceRequest, ""),
     ("POST", f"{_VM}/stop", "stop", gce.StopInstanceRequest, ""),
+    ("POST", f"{_VM}/start", "start", gce.StartInstanceRequest, ""),
     (
         *("POST", f"{_VM}/setMetadata", "set_metadata"),
         *(gce.SetMetadataInstanceRequest, "metadataResource"),

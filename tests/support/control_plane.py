@@ -180,7 +180,7 @@ class World:
             store=fragile.wrap(self.store, ("write", "delete"), ("read", "list")),
             fleet=fragile.wrap(
                 self.fleet,
-                ("insert", "stop", "delete", "set_interval_end"),
+                ("insert", "start", "stop", "delete", "set_interval_end"),
                 ("list", "operation"),
             ),
             disks=fragile.wrap(

@@ -1,6 +1,6 @@
 """Compute Engine in memory: a `VmFleet` with scripted faults, on a simulated clock."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -50,6 +50,7 @@ class FakeFleet:
         self.disks = FakeDisks(clock)
         self.vms: dict[str, Vm] = {}
         self.specs: dict[str, VmSpec] = {}
+        self.starts = 0
         self._since: dict[str, datetime] = {}
         self._orders: dict[str, _Order] = {}
         self._by_request: dict[str, str] = {}
@@ -83,6 +84,38 @@ class FakeFleet:
             if spec.data_disk is not None:
                 self.disks.give(spec.data_disk, spec.name)
             self._put(_as_vm(spec, now), VmStatus.PROVISIONING)
+        return operation
+
+    def start(self, vm: Vm, metadata: Mapping[str, str], *, request_id: str) -> Operation:
+        """Give a stopped VM new metadata and start it."""
+        self.settle()
+        if request_id in self._by_request:
+            return self.operation(self._by_request[request_id], vm.compute_zone)
+        name = f"operation-{len(self._orders) + 1}"
+        found = self.vms.get(vm.name)
+        if found is None or found.status is not VmStatus.TERMINATED:
+            return Operation(name=name, compute_zone=vm.compute_zone, done=True)
+        now = self._clock.now()
+        spec = self.specs[vm.name]
+        spec = replace(spec, metadata={**spec.metadata, **metadata})
+        self.specs[vm.name] = spec
+        self.vms[vm.name] = replace(
+            found,
+            incarnation=int(metadata.get(Attribute.INCARNATION, found.incarnation)),
+            interval_end=datetime.fromisoformat(metadata[Attribute.INTERVAL_END]),
+            created_at=datetime.fromisoformat(metadata[Attribute.STARTED_AT]),
+        )
+        operation = Operation(name=name, compute_zone=vm.compute_zone, done=False)
+        delay = timedelta(seconds=10 + self.faults.slow_operations_s)
+        self._orders[name] = _Order(operation, spec, now + delay)
+        self._by_request[request_id] = name
+        failure = self._failure(vm.compute_zone)
+        self._refusals[name] = failure
+        if failure is None:
+            self.starts += 1
+            run_until = now + timedelta(seconds=spec.max_run_duration_s)
+            up = replace(self.vms[vm.name], terminated_at=None, run_until=run_until)
+            self._put(up, VmStatus.PROVISIONING)
         return operation
 
     def operation(self, name: str, compute_zone: str) -> Operation:

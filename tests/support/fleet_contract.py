@@ -71,6 +71,24 @@ def running(harness: FleetHarness, wanted: VmSpec) -> Vm:
     return next(vm for vm in harness.fleet.list() if vm.name == wanted.name)
 
 
+def stopped(harness: FleetHarness) -> Vm:
+    """Insert a VM, stop it and wait until it is down."""
+    vm = running(harness, spec())
+    harness.fleet.stop(vm, request_id="stop")
+    harness.wait_until(lambda: only(harness).status is VmStatus.TERMINATED)
+    return only(harness)
+
+
+def restart_metadata(vm: Vm) -> dict[str, str]:
+    """Return what a start gives a VM."""
+    assert vm.terminated_at is not None
+    return {
+        Attribute.INCARNATION: "8",
+        Attribute.INTERVAL_END: (INTERVAL_END + timedelta(hours=3)).isoformat(),
+        Attribute.STARTED_AT: vm.terminated_at.isoformat(),
+    }
+
+
 def finished(harness: FleetHarness, operation: Operation) -> Operation:
     """Wait until an operation is done, and return it."""
     if operation.done:
@@ -163,6 +181,61 @@ class FleetContract:
         before = only(harness)
         harness.fleet.stop(vm, request_id="stop again")
         assert only(harness) == before
+
+    def test_stopped_vm_starts_again_as_another_incarnation(self, harness: FleetHarness) -> None:
+        """Same name and place; incarnation, begin and interval end are those it was given."""
+        vm = stopped(harness)
+        metadata = restart_metadata(vm)
+        done = finished(harness, harness.fleet.start(vm, metadata, request_id="start"))
+        harness.wait_until(lambda: only(harness).status is VmStatus.RUNNING)
+        again = only(harness)
+        assert (done.failure, again.name, again.compute_zone) == (None, vm.name, vm.compute_zone)
+        assert (again.incarnation, again.interval_end) == (8, INTERVAL_END + timedelta(hours=3))
+        assert (again.created_at, again.terminated_at) == (vm.terminated_at, None)
+        assert again.run_until > vm.terminated_at
+
+    def test_repeated_start_is_the_first_one(self, harness: FleetHarness) -> None:
+        """The same request id returns the first operation."""
+        vm = stopped(harness)
+        first = harness.fleet.start(vm, restart_metadata(vm), request_id="start")
+        again = harness.fleet.start(vm, restart_metadata(vm), request_id="start")
+        assert again.name == first.name
+
+    def test_start_without_capacity_leaves_the_vm_stopped(self, harness: FleetHarness) -> None:
+        """A stopped VM is no reservation; when it went down is still known."""
+        vm = stopped(harness)
+        harness.run_out_of_stock(ZONE)
+        done = finished(harness, harness.fleet.start(vm, restart_metadata(vm), request_id="start"))
+        assert done.failure is FailureKind.STOCK_OUT
+        after = only(harness)
+        assert (after.status, after.terminated_at) == (VmStatus.TERMINATED, vm.terminated_at)
+
+    def test_start_without_quota_fails(self, harness: FleetHarness) -> None:
+        """As an insert does."""
+        vm = stopped(harness)
+        harness.use_up_quota("europe-west3")
+        done = finished(harness, harness.fleet.start(vm, restart_metadata(vm), request_id="start"))
+        assert done.failure is FailureKind.QUOTA
+
+    def test_start_of_a_vm_that_is_gone_is_done(self, harness: FleetHarness) -> None:
+        """The control plane sees that it is gone, and makes another."""
+        vm = stopped(harness)
+        harness.fleet.delete(vm, request_id="delete")
+        harness.wait_until(lambda: not harness.fleet.list())
+        done = harness.fleet.start(vm, restart_metadata(vm), request_id="start")
+        assert (done.done, done.failure) == (True, None)
+
+    def test_a_vm_started_again_can_be_stopped_again(self, harness: FleetHarness) -> None:
+        """And says when it went down the second time."""
+        vm = stopped(harness)
+        harness.fleet.start(vm, restart_metadata(vm), request_id="start")
+        harness.wait_until(lambda: only(harness).status is VmStatus.RUNNING)
+        harness.fleet.stop(only(harness), request_id="stop again")
+        harness.wait_until(lambda: only(harness).status is VmStatus.TERMINATED)
+        second = only(harness).terminated_at
+        assert second is not None
+        assert vm.terminated_at is not None
+        assert second > vm.terminated_at
 
     def test_deleted_vm_is_gone(self, harness: FleetHarness) -> None:
         """A deleted VM disappears, and its name is free."""

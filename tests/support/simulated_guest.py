@@ -44,7 +44,7 @@ class Guest:
             store=store,
             clock=clock,
             job_id=self.job_id,
-            holder=f"{spec.name}/boot",
+            holder=f"{spec.name}/boot-{self.incarnation}",
             incarnation=self.incarnation,
             ttl_s=float(spec.metadata[Attribute.LEASE_TTL_S]),
             monotonic=clock.monotonic,

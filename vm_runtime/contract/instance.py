@@ -36,6 +36,8 @@ class Attribute(StrEnum):
     """The job's id."""
     INCARNATION = "ss-incarnation"
     """The VM's incarnation, decimal."""
+    STARTED_AT = "ss-started-at"
+    """ISO 8601, UTC: when a stopped VM was started again; absent if it was not."""
     BUCKET = "ss-bucket"
     """URL of the bucket: `gs://NAME`, or `file:///PATH` on the embedded cloud."""
     INTERVAL_START = "ss-interval-start"

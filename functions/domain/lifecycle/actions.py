@@ -40,6 +40,27 @@ class Reserve:
     interval_start: datetime
     interval_end: datetime
     reason: str
+    sleeper: Vm | None = None
+    """The stopped VM to be started instead of a new one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Ask Compute Engine to start the stopped VM under its new incarnation."""
+
+    owner: Owner
+    vm: Vm
+    target: Target
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Book the lifetime of a VM that is down, and keep it for the next interval."""
+
+    owner: Owner
+    vm: Vm
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,9 +233,11 @@ Action: TypeAlias = (
     MakePlan
     | Reserve
     | Insert
+    | Start
     | DropTarget
     | SetIntervalEnd
     | StopByForce
+    | Keep
     | Delete
     | Close
     | DiskAction

@@ -9,17 +9,18 @@ needs any more is removed last.
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from functions.domain.lifecycle import disks, left_over, making, running
+from functions.domain.lifecycle import disks, left_over, parking, running, starting
 from functions.domain.lifecycle.actions import (
     Action,
     Close,
     Delete,
+    Keep,
     MakePlan,
     Owner,
     SetIntervalEnd,
     StopByForce,
 )
-from functions.domain.lifecycle.observation import Observation
+from functions.domain.lifecycle.observation import Observation, sleeps
 from functions.domain.lifecycle.state import Phase, Purpose
 from functions.domain.lifecycle.timing import Timing
 from functions.domain.lifecycle.vm import Vm, VmStatus
@@ -34,12 +35,12 @@ def decide(seen: Observation) -> Action | None:
         _close,
         _end_what_burns_on,
         _clear_out_what_may_not_run,
-        making.settle_pending,
+        starting.settle_pending,
         running.hand_over,
         _remove_what_is_down,
         disks.bring_disk,
         _make_plan,
-        making.make_vm,
+        starting.make_vm,
         running.follow_plan,
         left_over.remove_left_over,
     )
@@ -116,6 +117,10 @@ def _remove_what_is_down(seen: Observation) -> Action | None:
     down = [vm for vm in seen.vms if vm.status is VmStatus.TERMINATED]
     newest = max((vm.incarnation for vm in seen.vms), default=0)
     for vm in sorted(down, key=lambda vm: vm.incarnation):
+        if parking.is_kept(seen, vm):
+            if sleeps(seen.state, vm):
+                continue
+            return Keep(owner=Owner.STOP_VM, vm=vm, reason="the next interval is here, and soon")
         moved = vm.incarnation < newest or _is_moving(seen)
         if moved and not _successor_runs(seen, newest) and seen.state.phase.may_run:
             continue

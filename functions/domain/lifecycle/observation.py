@@ -8,7 +8,7 @@ from functools import lru_cache
 from functions.domain.lifecycle.disk import Disk, Snapshot
 from functions.domain.lifecycle.state import DataDisk, DiskMove, JobState, Target
 from functions.domain.lifecycle.timing import Timing
-from functions.domain.lifecycle.vm import Operation, Vm
+from functions.domain.lifecycle.vm import Operation, Vm, VmStatus
 from functions.domain.plan.document import Plan, PlannedInterval
 from vm_runtime.contract.checkpoint import Latest
 from vm_runtime.contract.instance import data_disk_name, snapshot_name
@@ -94,11 +94,8 @@ class Observation:
 
     @property
     def pending(self) -> Target | None:
-        """The reserved VM while Compute Engine does not list it."""
-        target = self.state.target
-        if target is None or any(vm.incarnation == target.incarnation for vm in self.vms):
-            return None
-        return target
+        """The reserved VM until Compute Engine lists it, or shows it no longer down."""
+        return on_order(self.state, self.vms)
 
     @property
     def data_disk(self) -> Disk | None:
@@ -141,6 +138,26 @@ class Observation:
         if report and report.incarnation == vm.incarnation:
             heard = max(heard, report.heartbeat_at)
         return self.now - heard > limit
+
+
+def on_order(state: JobState, vms: Sequence[Vm]) -> Target | None:
+    """Return the reserved VM that is not there yet."""
+    target = state.target
+    if target is None:
+        return None
+    is_there = any(
+        vm.incarnation == target.incarnation and not (target.restarts and sleeps(state, vm))
+        for vm in vms
+    )
+    return None if is_there else target
+
+
+def sleeps(state: JobState, vm: Vm) -> bool:
+    """Whether it is the stopped VM that is kept, and was not up since."""
+    sleeper = state.sleeper
+    if sleeper is None or vm.name != sleeper.vm or vm.status is not VmStatus.TERMINATED:
+        return False
+    return vm.terminated_at is None or vm.terminated_at == sleeper.stopped_at
 
 
 @lru_cache(maxsize=256)

@@ -79,7 +79,19 @@ class Target:
     reserved_at: Utc
     """When it was decided."""
     operation: str | None = None
-    """Compute Engine's operation that creates it, once asked for."""
+    """Compute Engine's operation that creates or starts it, once asked for."""
+    restarts: bool = False
+    """Whether it is the stopped VM of `sleeper`, started again under this incarnation."""
+
+
+@document
+class Sleeper:
+    """A VM that is down, booked, and kept for the next interval."""
+
+    vm: str
+    """Its name."""
+    stopped_at: Utc
+    """When it went down, as Compute Engine says: as long as it says so, it was not up since."""
 
 
 @document
@@ -162,6 +174,8 @@ class JobState:
     """When it reached its final phase."""
     settled: bool = False
     """Whether its receipt is complete."""
+    sleeper: Sleeper | None = None
+    """The stopped VM that waits to be started again, or was."""
     wishes: tuple[Wish, ...] = ()
     """What people asked for, in order; the last 50."""
     schema_version: Literal[1] = 1

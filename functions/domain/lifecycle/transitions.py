@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from functions.domain.lifecycle.actions import Close, DropTarget, Reserve
 from functions.domain.lifecycle.observation import Observation
-from functions.domain.lifecycle.state import DataDisk, JobState, Target
+from functions.domain.lifecycle.state import DataDisk, JobState, Sleeper, Target
 from functions.domain.lifecycle.vm import Vm
 from vm_runtime.contract.instance import vm_name
 
@@ -15,12 +15,13 @@ def reserved(seen: Observation, action: Reserve) -> JobState:
     incarnation = seen.state.incarnation + 1
     target = Target(
         incarnation=incarnation,
-        vm=vm_name(seen.job.job_id, incarnation),
+        vm=action.sleeper.name if action.sleeper else vm_name(seen.job.job_id, incarnation),
         compute_zone=action.compute_zone,
         purpose=action.purpose,
         interval_start=action.interval_start,
         interval_end=action.interval_end,
         reserved_at=seen.now,
+        restarts=action.sleeper is not None,
     )
     state = replace(
         seen.state,
@@ -73,6 +74,12 @@ def removed(seen: Observation, vm: Vm) -> JobState:
         if not state.phase.may_run
         else (_judged(seen, state))
     )
+
+
+def kept(seen: Observation, vm: Vm) -> JobState:
+    """Book the end of a VM's run, and remember the VM for the next one."""
+    stopped_at = vm.terminated_at or seen.now
+    return replace(removed(seen, vm), sleeper=Sleeper(vm=vm.name, stopped_at=stopped_at))
 
 
 def closed(seen: Observation, action: Close) -> JobState:

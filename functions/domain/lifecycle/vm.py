@@ -29,8 +29,9 @@ class Vm:
     job_id: str
     """From its label."""
     incarnation: int
-    """From its label."""
+    """From its metadata, which a start renews; from its label if it has none there."""
     created_at: datetime
+    """When it was made, or started again."""
     interval_end: datetime
     """From its metadata: when it is to stop."""
     run_until: datetime
