@@ -90,6 +90,20 @@ def test_power_failure_and_resume(tmp_path: Path, straight: Uninterrupted) -> No
         assert len(again.ledger()) > 1
 
 
+def test_a_preempted_vm_is_started_again_and_goes_on_to_the_same_bits(world: Deployment) -> None:
+    """Same machine and disk, next incarnation: the second boot reads its new metadata."""
+    world.submit()
+    world.wait(lambda: world.is_training(from_step=40), "training")
+    vm = world.ledger()[-1]
+
+    world.cloud.compute.preempt(vm.vm)
+    world.finish("digits")
+
+    again = world.ledger()[vm.incarnation]
+    assert again.incarnation == vm.incarnation + 1
+    assert (again.vm, again.compute_zone) == (vm.vm, vm.compute_zone)
+
+
 def command(world: Deployment, name: str) -> None:
     """Call a command as a person does."""
     told = CliRunner().invoke(app, [name, "digits", "--bucket", world.cloud.store.url])
