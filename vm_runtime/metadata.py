@@ -28,7 +28,7 @@ _FIRST_BACK_OFF_S = 0.2
 _LAST_BACK_OFF_S = 30.0
 _NOT_FOUND = 404
 _WORST_SKEW_S = 5.0
-_NOT_OF_THE_GUEST = {Attribute.DATA_DISK, Attribute.STARTED_AT}
+NOT_OF_THE_GUEST = frozenset({Attribute.DATA_DISK, Attribute.STARTED_AT})
 """The data disk is startup.sh's business, mounted before anything is started; the time of a start
 is the control plane's alone."""
 _LARGEST = 65_536
@@ -111,7 +111,7 @@ class MetadataServer:
             spot = self._patient(session, "instance/scheduling/preemptible")
             _warn_of_skew(spot.skew_s)
             name = self._required(session, "instance/name")
-            needed: list[Attribute] = [key for key in Attribute if key not in _NOT_OF_THE_GUEST]
+            needed: list[Attribute] = [key for key in Attribute if key not in NOT_OF_THE_GUEST]
             found: dict[Attribute, str] = {
                 key: self._required(session, f"instance/attributes/{key}") for key in needed
             }

@@ -213,7 +213,8 @@ class ComputeEngineFleet:
     def start(self, vm: Vm, metadata: Mapping[str, str], *, request_id: str) -> Operation:
         """Set metadata of a stopped VM, then start it; gone or up is done without failure.
 
-        A refusal of the call is a done operation that has failed, like one that comes later.
+        So is one that lost our label: it is left alone. A refusal of the call is a done operation
+        that has failed, like one that comes later.
 
         IAM: `compute.instances.get`, `compute.instances.setMetadata`, `compute.instances.start`,
         and `iam.serviceAccounts.actAs` on the VM's service account.
@@ -222,9 +223,11 @@ class ComputeEngineFleet:
             UnavailableError: no answer; it may have worked.
             PermissionDeniedError: a right is missing.
         """
-        self._set_metadata(vm, metadata, request_id=f"{request_id}/metadata")
-        place = {"project": self._project, "zone": vm.compute_zone, "instance": vm.name}
         what = f"VM {vm.name}"
+        gone = Operation(name=f"gone-{vm.name}", compute_zone=vm.compute_zone, done=True)
+        if not self._set_metadata(vm, metadata, request_id=f"{request_id}/metadata"):
+            return gone
+        place = {"project": self._project, "zone": vm.compute_zone, "instance": vm.name}
         try:
             operation = self._calls.call(
                 lambda: self._calls.instances.start_unary,
@@ -232,8 +235,8 @@ class ComputeEngineFleet:
                 doing=f"start VM {vm.name} in {vm.compute_zone}",
                 right="compute.instances.start",
             )
-        except NotFoundError as error:
-            return refused(what, vm.compute_zone, None, error)
+        except NotFoundError:
+            return gone
         except StockOutError as error:
             return refused(what, vm.compute_zone, FailureKind.STOCK_OUT, error)
         except QuotaExceededError as error:
@@ -242,11 +245,12 @@ class ComputeEngineFleet:
             return refused(what, vm.compute_zone, FailureKind.OTHER, error)
         return read_operation(operation, vm.compute_zone)
 
-    def _set_metadata(self, vm: Vm, wanted: Mapping[str, str], *, request_id: str) -> None:
+    def _set_metadata(self, vm: Vm, wanted: Mapping[str, str], *, request_id: str) -> bool:
+        """Return whether there is a VM of ours that has these values now."""
         for attempt in range(_METADATA_TRIES):
             metadata = self._metadata(vm)
             if metadata is None or is_set(metadata, wanted):
-                return
+                return metadata is not None
             # Compute Engine may answer a repeated id with the first try's refusal.
             key = as_uuid(f"{request_id}/{attempt}" if attempt else request_id)
             try:
@@ -260,7 +264,7 @@ class ComputeEngineFleet:
                 told = {"event": "metadata_raced"}
                 _LOG.info("VM %s: metadata changed meanwhile: %s", vm.name, error, extra=told)
             else:
-                return
+                return True
         raise UnavailableError(
             f"VM {vm.name}: somebody else changed its metadata {_METADATA_TRIES} times while"
             f" {', '.join(wanted)} was being set. It is tried again; find out who does that."

@@ -32,7 +32,7 @@ from functions.errors import InvalidInputError, PermissionDeniedError
 from functions.handlers.documents import Documents
 from functions.handlers.observe import Sighting
 from functions.handlers.perform_disks import attach, disk_for, perform_on_disk
-from functions.handlers.request_ids import insert_request_id, request_id
+from functions.handlers.request_ids import insert_request_id, request_id, start_request_id
 from functions.ports import Ports
 from vm_runtime.contract import object_names
 from vm_runtime.contract.instance import MANAGED_BY, Attribute, Label, deployment_label
@@ -143,10 +143,7 @@ def _on_disk(ports: Ports, sighting: Sighting, action: DiskAction) -> bool:
 def _ask(ports: Ports, sighting: Sighting, action: Insert | Start) -> bool:
     """Ask for a VM, and remember its operation."""
     seen, target = sighting.seen, action.target
-    if isinstance(action, Start):
-        operation = _start(ports, seen, action)
-    else:
-        operation = _insert(ports, seen, target)
+    operation = _begin(ports, seen, action)
     if operation.done and operation.failure is not None:
         _LOG.warning(
             *(
@@ -167,6 +164,12 @@ def _ask(ports: Ports, sighting: Sighting, action: Insert | Start) -> bool:
     return _save(ports, sighting, asked)
 
 
+def _begin(ports: Ports, seen: Observation, action: Insert | Start) -> Operation:
+    if isinstance(action, Start):
+        return _start(ports, action)
+    return _insert(ports, seen, action.target)
+
+
 def _insert(ports: Ports, seen: Observation, target: Target) -> Operation:
     request = insert_request_id(target.vm)
     try:
@@ -181,16 +184,15 @@ def _insert(ports: Ports, seen: Observation, target: Target) -> Operation:
         )
 
 
-def _start(ports: Ports, seen: Observation, action: Start) -> Operation:
+def _start(ports: Ports, action: Start) -> Operation:
     target = action.target
-    run = f"{target.vm}/{target.incarnation}"
     metadata: dict[str, str] = {
         Attribute.INCARNATION: str(target.incarnation),
         Attribute.INTERVAL_START: target.interval_start.isoformat(),
         Attribute.INTERVAL_END: target.interval_end.isoformat(),
         Attribute.STARTED_AT: target.reserved_at.isoformat(),
     }
-    request = request_id(seen.now, seen.timing, run, "start")
+    request = start_request_id(target.vm, target.incarnation)
     return ports.fleet.start(action.vm, metadata, request_id=request)
 
 

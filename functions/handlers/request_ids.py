@@ -25,3 +25,8 @@ def insert_request_id(vm: str) -> str:
     made a second time.
     """
     return str(uuid5(_NAMESPACE, f"{vm}/insert"))
+
+
+def start_request_id(vm: str, incarnation: int) -> str:
+    """Return the same id for ever, as for an insert: each start has its own incarnation."""
+    return str(uuid5(_NAMESPACE, f"{vm}/{incarnation}/start"))

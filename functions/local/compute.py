@@ -397,7 +397,7 @@ class Compute:
 
     def _vanish(self, record: VmRecord, now: datetime) -> None:
         self._power_off(record)
-        self.disk_store.vm_is_gone(record.name, never_ran=record.running_since is None)
+        self.disk_store.vm_is_gone(record.name, never_ran=not record.was_up)
         del self._records[record.key]
         match record.fate:
             case Fate.STOCK_OUT:

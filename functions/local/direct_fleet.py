@@ -1,6 +1,6 @@
 """The port `VmFleet` on a compute service of this very process: one machine, no HTTP between."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
@@ -38,6 +38,18 @@ class DirectFleet:
         except RefusedError as error:
             failure = FailureKind.QUOTA if error.reason == _NO_QUOTA else None
             return _done(spec.name, spec.compute_zone, str(error), failure)
+
+    def start(self, vm: Vm, metadata: Mapping[str, str], *, request_id: str) -> Operation:
+        """Set metadata of a stopped VM, then start it; a VM that is gone is a done operation."""
+        try:
+            with _mapped():
+                started = self._compute.start_vm(
+                    vm.name, vm.compute_zone, metadata, request_id=request_id
+                )
+                return _operation(started)
+        except RefusedError as error:
+            failure = FailureKind.QUOTA if error.reason == _NO_QUOTA else None
+            return _done(vm.name, vm.compute_zone, str(error), failure)
 
     def operation(self, name: str, compute_zone: str) -> Operation:
         """Look at an operation; an unknown one is done without failure."""

@@ -53,6 +53,9 @@ class VmRecord:
     fate: Fate = Fate.RUNS
     extra_provisioning_s: NonNegative = 0.0
     running_since: Utc | None = None
+    """Since when it has power, if it came so far since it was made or started."""
+    was_up: bool = False
+    """Whether it ran at all, perhaps before it was started again."""
     terminated_at: Utc | None = None
     is_deleting: bool = False
 
@@ -135,6 +138,7 @@ def enter(record: VmRecord, status: VmStatus, now: datetime) -> VmRecord:
         status=status,
         since=now,
         running_since=running_since,
+        was_up=record.was_up or status is VmStatus.RUNNING,
         terminated_at=now if is_down else record.terminated_at,
     )
 

@@ -20,7 +20,7 @@ from functions.local.faults import Faults
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import CheckpointManifest, Latest
 from vm_runtime.contract.job import Job
-from vm_runtime.contract.ledger import LedgerEntry, SegmentKind
+from vm_runtime.contract.ledger import LedgerEntry, SegmentKind, VmLifetime
 from vm_runtime.contract.progress import Progress, RunState
 
 SCRIPT = Path(vm_runtime.examples.digits.__file__)
@@ -45,7 +45,7 @@ class Deployment:
 
     def submit(self, job_id: str = "digits", **changes: object) -> None:
         """Submit a job that trains the digits."""
-        pace = pace_of(self.straight.train_s)
+        pace = pace_of(self.straight.train_s, start_s=self.straight.start_s)
         now = self.cloud.clock.now()
         job = Job(
             job_id=job_id,
@@ -120,6 +120,13 @@ class Deployment:
         for (_, end, before), (start, _, after) in pairwise(spans):
             assert end <= start or before == after, f"{before} and {after} trained at once"
 
+    def runs_of_vms(self, job_id: str = "digits") -> list[tuple[str, str, int]]:
+        """Return name, compute zone and incarnation of every run that the control plane booked."""
+        names = self.documents.names(object_names.ledger_folder(job_id))
+        own = [name for name in names if name.endswith("-vm.json")]
+        runs = [self.documents.get(VmLifetime, name) for name in own]
+        return [(run.vm, run.compute_zone, run.incarnation) for run in runs]
+
     def logs(self) -> str:
         """Return the end of every log."""
         files = [self.cloud.folder / "functions.log", *self.cloud.folder.glob("vms/*.log")]
@@ -132,7 +139,7 @@ def deployment(
     folder: Path, straight: Uninterrupted, faults: Faults | None = None
 ) -> Iterator[Deployment]:
     """Run an embedded cloud in `folder`, with two forecasts already made."""
-    pace = pace_of(straight.train_s)
+    pace = pace_of(straight.train_s, start_s=straight.start_s)
     cloud = EmbeddedCloud(
         folder,
         speed=pace.speed,

@@ -11,7 +11,13 @@ from manual_clock import ManualClock
 from waiting import until
 
 from vm_runtime.contract.instance import Attribute
-from vm_runtime.metadata import HOST_VARIABLE, MetadataError, MetadataServer, parse_time
+from vm_runtime.metadata import (
+    HOST_VARIABLE,
+    NOT_OF_THE_GUEST,
+    MetadataError,
+    MetadataServer,
+    parse_time,
+)
 from vm_runtime.session import StopReason
 from vm_runtime.stop import StopFlag
 from vm_runtime.stop_sources import watch_stop_sources
@@ -46,7 +52,7 @@ def test_it_reads_who_this_vm_is() -> None:
     assert (me.bucket_url, me.lease_ttl_s, me.shutdown_grace_s) == ("gs://bucket", 120.0, 600.0)
 
 
-@pytest.mark.parametrize("attribute", [key for key in Attribute if key is not Attribute.DATA_DISK])
+@pytest.mark.parametrize("attribute", sorted(set(Attribute) - NOT_OF_THE_GUEST))
 def test_a_missing_attribute_is_named(attribute: Attribute) -> None:
     """A VM that was not made by us is told which key it lacks."""
     values = {key: value for key, value in VALUES.items() if not key.endswith(attribute)}

@@ -42,13 +42,19 @@ class Pace:
     """What a start costs the job, simulated seconds."""
 
 
-def pace_of(train_s: float) -> Pace:
+def pace_of(train_s: float, *, start_s: float = 0.0) -> Pace:
     """Return the pace for a job that trains for `train_s` real seconds.
 
     The waits of the control plane are those of a real deployment, but never less than what
     real processes need; so at this speed a VM's boot looks long.
+
+    Args:
+        train_s: real seconds.
+        start_s: real seconds in which this machine loads an interpreter for one more VM. No
+            hour is shorter: on a busy machine VMs would be gone before they have booted.
     """
     speed = min(SPEED, LONGEST_WORK_H * 3600 / (MARGIN * train_s))
+    speed = min(speed, 3600 / start_s) if start_s else speed
     usual = Timing()
 
     def at_least(usual_s: float, real_s: float) -> float:

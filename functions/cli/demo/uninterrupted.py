@@ -29,6 +29,8 @@ class Uninterrupted:
     steps: int
     train_s: float
     """Real seconds of training, imports left out."""
+    start_s: float
+    """Real seconds of all the rest: what a process needs until it trains, on this machine."""
 
 
 def run_uninterrupted(
@@ -52,6 +54,7 @@ def run_uninterrupted(
         InvalidInputError: it failed; the message has the end of its log.
     """
     folder.mkdir(parents=True)
+    began_s = time.monotonic()
     log = folder / "log.txt"
     command = [sys.executable, "-m", "vm_runtime", str(script), "--job", str(folder)]
     documents = Documents(open_store(folder.as_uri()))
@@ -79,7 +82,7 @@ def run_uninterrupted(
             f"{script.name}: expected the uninterrupted run to finish, found exit code"
             f" {process.returncode}. End of {log}:\n{log.read_text(errors='replace')[-_TAIL:]}"
         )
-    return _result(documents, job_id)
+    return _result(documents, job_id, took_s=time.monotonic() - began_s)
 
 
 def _has_ended(documents: Documents, job_id: str) -> bool:
@@ -89,15 +92,17 @@ def _has_ended(documents: Documents, job_id: str) -> bool:
     return bool(lease and lease.released and latest and latest.finished)
 
 
-def _result(documents: Documents, job_id: str) -> Uninterrupted:
+def _result(documents: Documents, job_id: str, *, took_s: float) -> Uninterrupted:
     latest = documents.get(Latest, names.latest(job_id))
     manifest = documents.get(
         CheckpointManifest, names.manifest(job_id, latest.checkpoint_id or "none")
     )
     entry = documents.get(LedgerEntry, names.ledger_entry(job_id, latest.incarnation))
     spent = [s.end - s.start for s in entry.segments if s.kind is SegmentKind.TRAIN]
+    train_s = sum(duration.total_seconds() for duration in spent)
     return Uninterrupted(
         weights_sha256=manifest.weights_sha256,
         steps=manifest.step,
-        train_s=sum(duration.total_seconds() for duration in spent),
+        train_s=train_s,
+        start_s=max(0.0, took_s - train_s),
     )

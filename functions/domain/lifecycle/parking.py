@@ -37,10 +37,13 @@ def longest_gap(job: Job, region: str) -> timedelta:
 def is_kept(seen: Observation, vm: Vm) -> bool:
     """Whether a VM that is down waits for an interval that begins soon enough.
 
-    Not one that achieved nothing: whatever ails it may be on its disk. Nor with a data disk, which
-    must be free to go elsewhere.
+    Not one that achieved nothing: whatever ails it may be on its disk. With `keep_disk` only one
+    that has the data disk, and not while that is on its way elsewhere: what a VM wrote after the
+    snapshot would be lost.
     """
-    if not seen.state.phase.may_run or vm.terminated_at is None or seen.job.keep_disk is not None:
+    if not seen.state.phase.may_run or vm.terminated_at is None:
+        return False
+    if seen.lacks_disk(vm) or seen.state.disk_move is not None:
         return False
     if vm.incarnation < max(each.incarnation for each in seen.vms):
         return False
