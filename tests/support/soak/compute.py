@@ -1,6 +1,6 @@
 """Compute Engine: VMs with states, operations, request ids, and what goes wrong with them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -35,6 +35,10 @@ class Instance:
     has_run: bool = False
     guest: Guest | None = None
     ended_because: str = ""
+    runs: int = 1
+    """How often it was made or started."""
+    down_before_s: float | None = None
+    """When it had gone down, before it was started again."""
 
     @property
     def name(self) -> str:
@@ -74,7 +78,7 @@ class Instance:
             compute_zone=self.spec.compute_zone,
             status=self.status,
             job_id=self.labels[Label.JOB],
-            incarnation=int(self.labels[Label.INCARNATION]),
+            incarnation=int(self.metadata[Attribute.INCARNATION]),
             created_at=START + timedelta(seconds=self.created_s),
             interval_end=self.interval_end,
             run_until=START + timedelta(seconds=self.run_until_s),
@@ -128,6 +132,36 @@ class ComputeEngine:
             world.laws.created(instance, will_run=failure is None)
         self._later(lambda: self._make(name, instance, failure))
         return operation
+
+    def start(self, vm: Vm, metadata: Mapping[str, str], request_id: str) -> Operation:
+        """Set metadata of a VM, then start it if it is down."""
+        if request_id in self.requests:
+            return self.operations[self.requests[request_id]]
+        instance, zone = self.instances.get((vm.compute_zone, vm.name)), vm.compute_zone
+        self.world.laws.touched(vm, instance, "start")
+        gone = Operation(name=f"gone-{vm.name}", compute_zone=zone, done=True)
+        if instance is None or not instance.is_managed:
+            return gone
+        instance.metadata |= metadata
+        name = f"operation-{len(self.operations) + 1}"
+        self.operations[name] = Operation(name=name, compute_zone=zone, done=False)
+        self.requests[request_id] = name
+        if instance.status is not VmStatus.TERMINATED:
+            self._finish(name, None)
+            return self.operations[name]
+        failure = self._failure(zone)
+        if failure is None or failure is FailureKind.STOCK_OUT:
+            self._power_on(instance)
+            self._later(lambda: self._make(name, instance, failure))
+        else:
+            self._finish(name, failure)
+        return self.operations[name]
+
+    def _power_on(self, instance: Instance) -> None:
+        instance.down_before_s, instance.terminated_s = instance.terminated_s, None
+        instance.status, instance.guest = VmStatus.PROVISIONING, None
+        instance.created_s, instance.ended_because = self.world.kernel.now_s, ""
+        instance.runs += 1
 
     def operation(self, name: str, compute_zone: str) -> Operation:
         """Look at an operation."""
@@ -192,13 +226,14 @@ class ComputeEngine:
 
     def _make(self, name: str, instance: Instance | None, failure: FailureKind | None) -> None:
         world = self.world
+        run = instance.runs if instance is not None else 0
         slow_s = sum(each.number for each in world.active(Kind.SLOW_OPERATIONS))
         world.kernel.sleep(world.dice.uniform(3, 30) + slow_s)
         self._finish(name, failure)
         if instance is None:
             return
         if failure is not None:
-            self._remove_from_list(instance)
+            self._fall_back(instance)
             return
         if instance.status is VmStatus.PROVISIONING:
             instance.status = VmStatus.STAGING
@@ -209,7 +244,15 @@ class ComputeEngine:
             instance.guest = Guest(world, instance)
             world.guests.append(instance.guest)
         world.kernel.sleep(instance.run_until_s - world.kernel.now_s)
-        self.power_off(instance, "max_run_duration", notice_s=30.0)
+        if instance.runs == run:  # not one that was started again meanwhile
+            self.power_off(instance, "max_run_duration", notice_s=30.0)
+
+    def _fall_back(self, instance: Instance) -> None:
+        """Without capacity a new VM vanishes; one that was down before stays so, as it was."""
+        if instance.runs == 1:
+            self._remove_from_list(instance)
+            return
+        instance.status, instance.terminated_s = VmStatus.TERMINATED, instance.down_before_s
 
     def _down(self, instance: Instance, notice_s: float) -> None:
         world = self.world
@@ -276,6 +319,11 @@ class FleetView:
         """Start to create a VM."""
         compute = self._world.compute
         return self._call(f"insert {spec.name}", lambda: compute.insert(spec, request_id))
+
+    def start(self, vm: Vm, metadata: Mapping[str, str], *, request_id: str) -> Operation:
+        """Set metadata of a stopped VM, then start it."""
+        compute = self._world.compute
+        return self._call(f"start {vm.name}", lambda: compute.start(vm, metadata, request_id))
 
     def operation(self, name: str, compute_zone: str) -> Operation:
         """Look at an operation."""
