@@ -5,9 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from functions.adapters.compute_calls import ComputeCalls, Patience
-from functions.adapters.compute_errors import AlreadyExistsError, NotFoundError
+from functions.adapters.compute_errors import AlreadyExistsError, InUseError, NotFoundError
 from functions.adapters.compute_making import attached_data_disk, data_disk_resource
-from functions.adapters.compute_reading import Owned, read_disk, read_operation, read_snapshot
+from functions.adapters.compute_reading import (
+    Owned,
+    read_disk,
+    read_operation,
+    read_snapshot,
+    short,
+)
 from functions.adapters.compute_refusals import refused
 from functions.adapters.compute_request import as_uuid
 from functions.domain.lifecycle.disk import DataDiskSpec, Disk, Snapshot
@@ -149,7 +155,8 @@ class ComputeEngineDisks:
     def attach(self, disk: Disk, vm: Vm, *, request_id: str) -> None:
         """Attach it; a VM that is gone or has it is fine.
 
-        IAM: `compute.instances.attachDisk`, `compute.disks.use`.
+        IAM: `compute.instances.attachDisk`, `compute.disks.use`, and `compute.disks.get` (if a
+        VM has it: which).
 
         Raises:
             InvalidInputError: the VM can never have it.
@@ -171,6 +178,10 @@ class ComputeEngineDisks:
             )
         except NotFoundError:
             return
+        except InUseError:
+            if vm.name in self._users(disk):
+                return
+            raise
         except (StockOutError, QuotaExceededError) as error:
             raise UnavailableError(f"{error} It is tried again.") from error
         _check(read_operation(answer, vm.compute_zone), doing=doing, right=right)
@@ -219,6 +230,12 @@ class ComputeEngineDisks:
         """Close the connections that were opened."""
         self._calls.close()
 
+    def _users(self, disk: Disk) -> tuple[str, ...]:
+        """Return the names of the VMs that have it now."""
+        place = {"project": self._project, "zone": disk.compute_zone, "disk": disk.name}
+        found = self._look(lambda: self._calls.disks.get, place, "compute.disks.get")
+        return tuple(short(user) for user in found.users) if found is not None else ()
+
     def _begin(
         self,
         method: Callable[[], Callable[..., "compute_v1.Operation"]],
@@ -265,7 +282,7 @@ class ComputeEngineDisks:
         doing = f"delete {what}"
         try:
             answer = self._calls.call(method, request, doing=doing, right=right)
-        except NotFoundError:
+        except (NotFoundError, InUseError):  # Gone; or a VM got it meanwhile, and keeps it.
             return
         except (StockOutError, QuotaExceededError, InvalidInputError) as error:
             raise UnavailableError(f"{error} It is tried again.") from error

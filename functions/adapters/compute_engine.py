@@ -9,6 +9,7 @@ from functions.adapters.compute_calls import ComputeCalls, Patience
 from functions.adapters.compute_errors import (
     AlreadyExistsError,
     ConditionNotMetError,
+    InUseError,
     NotFoundError,
 )
 from functions.adapters.compute_making import instance_of, read_template, template_name
@@ -136,7 +137,7 @@ class ComputeEngineFleet:
             return refused(what, spec.compute_zone, FailureKind.STOCK_OUT, error)
         except QuotaExceededError as error:
             return refused(what, spec.compute_zone, FailureKind.QUOTA, error)
-        except InvalidInputError as error:
+        except (InvalidInputError, InUseError) as error:
             return refused(what, spec.compute_zone, FailureKind.OTHER, error)
         return read_operation(operation, spec.compute_zone)
 

@@ -30,6 +30,10 @@ class AlreadyExistsError(InvalidInputError):
     """HTTP 409, because of the name."""
 
 
+class InUseError(UnavailableError):
+    """HTTP 400: another resource has it now; it may become free."""
+
+
 class ConditionNotMetError(UnavailableError):
     """HTTP 412: somebody else changed it since it was read."""
 
@@ -61,6 +65,7 @@ _RULES: tuple[tuple[str, str, FailureKind], ...] = (
     ("code", r"VPC_NOT_FOUND|(IAM_)?PERMISSION(S?_ERROR|_DENIED)|FORBIDDEN", FailureKind.DENIED),
     ("code", r"ACCESS_NOT_CONFIGURED|SERVICE_DISABLED|UNAUTHENTICATED", FailureKind.DENIED),
 )
+_IN_USE = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
 _TOO_FAST = re.compile(r"(USER_)?RATE_LIMIT_EXCEEDED|RESOURCE_OPERATION_RATE_EXCEEDED")
 
 
@@ -129,6 +134,8 @@ def _refusal(status: int, faults: list[Fault], *, doing: str, right: str) -> Sch
         found = QuotaExceededError(f"{said} Ask for more, or free some.")
     elif kind is FailureKind.DENIED:
         found = PermissionDeniedError(f"{said} Expected the right {right}: grant it.")
+    elif _IN_USE in codes:
+        found = InUseError(again)
     elif status == _NOT_FOUND:
         found = NotFoundError(said)
     elif status == _PRECONDITION_FAILED:

@@ -25,6 +25,10 @@ class AlreadyExistsError(InvalidInputError):
     """HTTP 409."""
 
 
+class InUseError(UnavailableError):
+    """Another VM has it now; it may become free."""
+
+
 def call(
     method: str,
     url: str,
@@ -62,6 +66,8 @@ def _error(answer: requests.Response) -> Exception:
     if answer.status_code >= _SERVER_ERROR:
         return UnavailableError(f"{message}. Try again.")
     match answer.status_code, reason:
+        case 400, "resourceInUseByAnotherResource":
+            return InUseError(f"{message}. Try again.")
         case 403, "quotaExceeded":
             return QuotaExceededError(f"{message}. Raise the quota, or allow other regions.")
         case 403, _:

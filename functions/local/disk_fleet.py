@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from functions.domain.lifecycle.disk import DataDiskSpec, Disk, Snapshot
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm
 from functions.errors import InvalidInputError
-from functions.local.calls import AlreadyExistsError, NotFoundError, call
+from functions.local.calls import AlreadyExistsError, InUseError, NotFoundError, call
 from functions.local.disk_front import DISK_SPEC, DISKS, LABELS, SNAPSHOTS
 from functions.local.front_answers import OPERATION, REQUEST_ID
 
@@ -50,11 +50,11 @@ class LocalDisks:
 
     def delete_disk(self, disk: Disk, *, request_id: str) -> None:
         """Delete it; one that is gone or attached is left."""
-        self._delete(f"{self._url}/disks/{disk.name}", request_id)
+        self._delete(f"{self._url}/disks/{disk.name}/{disk.disk_id}", request_id)
 
     def delete_snapshot(self, snapshot: Snapshot, *, request_id: str) -> None:
         """Delete it; one that is gone is fine."""
-        self._delete(f"{self._url}/snapshots/{snapshot.name}", request_id)
+        self._delete(f"{self._url}/snapshots/{snapshot.name}/{snapshot.snapshot_id}", request_id)
 
     def _begin(self, url: str, data: bytes, compute_zone: str, request_id: str) -> Operation:
         try:
@@ -74,5 +74,5 @@ class LocalDisks:
         return OPERATION.validate_json(answer)
 
     def _delete(self, url: str, request_id: str) -> None:
-        with suppress(InvalidInputError):  # gone, or attached meanwhile
+        with suppress(InvalidInputError, InUseError):  # gone, or attached meanwhile
             self._call("DELETE", url, params={REQUEST_ID: request_id})

@@ -45,12 +45,12 @@ def add_disks(app: Flask, service: DiskService) -> None:
         service.attach(name, compute_zone, disk)
         return jsonify({})
 
-    @app.delete("/disks/<disk>")
-    def delete_disk(disk: str) -> "ResponseReturnValue":
-        service.delete_disk(disk)
+    @app.delete("/disks/<disk>/<disk_id>")
+    def delete_disk(disk: str, disk_id: str) -> "ResponseReturnValue":
+        service.delete_disk(disk, disk_id)
         return jsonify({})
 
-    @app.delete("/snapshots/<name>")
-    def delete_snapshot(name: str) -> "ResponseReturnValue":
-        service.delete_snapshot(name)
+    @app.delete("/snapshots/<name>/<snapshot_id>")
+    def delete_snapshot(name: str, snapshot_id: str) -> "ResponseReturnValue":
+        service.delete_snapshot(name, snapshot_id)
         return jsonify({})

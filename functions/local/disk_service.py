@@ -69,20 +69,20 @@ class DiskService:
             self._check_vm(vm, compute_zone)
             self._store.attach(disk, vm, compute_zone)
 
-    def delete_disk(self, name: str) -> None:
+    def delete_disk(self, name: str, disk_id: str) -> None:
         """Delete a disk that no VM has.
 
         Raises:
             RefusedError: no such disk, it is attached, or service unavailable.
         """
         with self._answering("deleteDisk"):
-            self._store.delete_disk(name)
+            self._store.delete_disk(name, disk_id)
 
-    def delete_snapshot(self, name: str) -> None:
+    def delete_snapshot(self, name: str, snapshot_id: str) -> None:
         """Delete a snapshot.
 
         Raises:
             RefusedError: no such snapshot, or service unavailable.
         """
         with self._answering("deleteSnapshot"):
-            self._store.delete_snapshot(name)
+            self._store.delete_snapshot(name, snapshot_id)

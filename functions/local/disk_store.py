@@ -195,30 +195,33 @@ class DiskStore:
             operation = found.get(name)
             return operation if operation and operation.compute_zone == compute_zone else None
 
-    def delete_disk(self, name: str) -> None:
+    def delete_disk(self, name: str, disk_id: str) -> None:
         """Delete a disk with what is on it.
 
         Raises:
-            RefusedError: no such disk, or it is attached.
+            RefusedError: no such disk, another one of that name, or it is attached.
         """
         with self._lock:
             disk = self._existing(name)
+            if disk.disk_id != disk_id:
+                raise RefusedError(404, "notFound", f"{name} is another disk than {disk_id}")
             if disk.users:
                 raise RefusedError(400, "resourceInUseByAnotherResource", f"{disk.users} use it")
             shutil.rmtree(self._folder / disk.disk_id, ignore_errors=True)
             del self._disks[name]
             self._say(name, "disk deleted")
 
-    def delete_snapshot(self, name: str) -> None:
+    def delete_snapshot(self, name: str, snapshot_id: str) -> None:
         """Delete a snapshot.
 
         Raises:
-            RefusedError: no such snapshot.
+            RefusedError: no such snapshot, or another one of that name.
         """
         with self._lock:
-            snapshot = self._snapshots.pop(name, None)
-            if snapshot is None:
-                raise RefusedError(404, "notFound", f"there is no snapshot {name}")
+            snapshot = self._snapshots.get(name)
+            if snapshot is None or snapshot.snapshot_id != snapshot_id:
+                raise RefusedError(404, "notFound", f"there is no snapshot {name} {snapshot_id}")
+            del self._snapshots[name]
             shutil.rmtree(self._folder / snapshot.snapshot_id, ignore_errors=True)
             self._say(name, "snapshot deleted")
 
@@ -265,7 +268,7 @@ class DiskStore:
                     continue
                 self._disks[disk.name] = replace(disk, users=())
                 if never_ran and disk.made_with == vm:
-                    self.delete_disk(disk.name)
+                    self.delete_disk(disk.name, disk.disk_id)
 
     def folder_of(self, vm: str) -> Path | None:
         """Return what the guest sees of its data disk, `None` if it has none."""

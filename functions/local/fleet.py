@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec
 from functions.errors import QuotaExceededError
-from functions.local.calls import AlreadyExistsError, NotFoundError, call
+from functions.local.calls import AlreadyExistsError, InUseError, NotFoundError, call
 from functions.local.front import SPEC, VMS
 from functions.local.front_answers import OPERATION, REQUEST_ID
 
@@ -47,6 +47,14 @@ class LocalFleet:
                 compute_zone=spec.compute_zone,
                 done=True,
                 failure=FailureKind.QUOTA,
+                message=str(error),
+            )
+        except InUseError as error:
+            return Operation(
+                name=spec.name,
+                compute_zone=spec.compute_zone,
+                done=True,
+                failure=FailureKind.OTHER,
                 message=str(error),
             )
         return OPERATION.validate_json(answer)

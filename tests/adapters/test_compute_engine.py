@@ -56,7 +56,10 @@ def test_vm_is_the_template_with_the_spec_on_top(cloud: ComputeEngine) -> None:
     made = cloud.model.machine("ss-digits-1")
     assert made.machine_type == f"zones/{ZONE}/machineTypes/n2-standard-4"
     assert dict(made.labels) == {"team": "trainers", **wanted.labels}
-    assert cloud.model.disks[ZONE, "ss-digits-1"] == {"team": "trainers", **wanted.labels}
+    assert cloud.model.shelf.disk(ZONE, "ss-digits-1").labels == {
+        "team": "trainers",
+        **wanted.labels,
+    }
     metadata = {item.key: item.value for item in made.metadata.items}
     assert metadata == {"startup-script": "#!/bin/bash\n", **wanted.metadata}
     assert made.disks[0].initialize_params.disk_size_gb == 30
@@ -204,7 +207,7 @@ def test_deleted_vm_takes_its_disk_along(cloud: ComputeEngine) -> None:
     vm = running(cloud, spec())
     cloud.fleet.delete(vm, request_id="b")
     cloud.wait_until(lambda: not cloud.fleet.list())
-    assert not cloud.model.disks
+    assert not cloud.model.shelf.disks
 
 
 def test_interval_end_leaves_other_metadata(cloud: ComputeEngine) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from disk_contract import DiskContract, DiskHarness
 from fake_fleet import FakeFleet
 from fleet_contract import INTERVAL_END, FleetContract, FleetHarness, only, running, spec
 from local_world import Machines, make_world
@@ -20,6 +21,7 @@ from functions.errors import (
 )
 from functions.local.bus import Bus, Retry
 from functions.local.bus_journal import BusJournal
+from functions.local.disk_fleet import LocalDisks
 from functions.local.fleet import LocalFleet
 from functions.local.front import front
 from functions.local.scheduler import Scheduler
@@ -34,6 +36,7 @@ class InMemory:
         """Start at the beginning."""
         self.clock = ManualClock()
         self.fleet = FakeFleet(self.clock)
+        self.disks = self.fleet.disks
 
     def wait_until(self, look: Callable[[], bool]) -> None:
         """Move the clock until `look` holds."""
@@ -46,10 +49,12 @@ class InMemory:
     def run_out_of_stock(self, compute_zone: str) -> None:
         """Leave a compute zone without capacity."""
         self.fleet.faults.stock_outs.add(compute_zone)
+        self.disks.faults.stock_outs.add(compute_zone)
 
     def use_up_quota(self, region: str) -> None:
         """Leave a region without quota."""
         self.fleet.faults.quota.add(region)
+        self.disks.faults.quota.add(region)
 
     def slow_down(self) -> None:
         """Make operations take hours."""
@@ -63,6 +68,7 @@ class Embedded:
         """Take what serves it."""
         self.world = world
         self.fleet = LocalFleet(url, world.key)
+        self.disks = LocalDisks(url, world.key)
 
     def wait_until(self, look: Callable[[], bool]) -> None:
         """Wait; time passes by itself."""
@@ -118,6 +124,24 @@ class TestInMemory(FleetContract):
     def harness(self) -> FleetHarness:
         """The fleet in memory."""
         return InMemory()
+
+
+class TestInMemoryDisks(DiskContract):
+    """`FakeDisks` keeps the laws of disks."""
+
+    @pytest.fixture
+    def harness(self) -> DiskHarness:
+        """The disks in memory."""
+        return InMemory()
+
+
+class TestEmbeddedDisks(DiskContract):
+    """`LocalDisks` keeps the laws of disks."""
+
+    @pytest.fixture
+    def harness(self, embedded: Embedded) -> DiskHarness:
+        """The embedded disks."""
+        return embedded
 
 
 class TestEmbedded(FleetContract):

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from compute_model import ComputeModel, Trouble
+from compute_faults import Trouble
+from compute_model import ComputeModel
 from compute_rules import PROJECT, TEMPLATE
 from compute_server import serving
 from google.auth.credentials import AnonymousCredentials
 from manual_clock import ManualClock
 
 from functions.adapters.compute_calls import Patience
+from functions.adapters.compute_disks import ComputeEngineDisks
 from functions.adapters.compute_engine import ComputeEngineFleet
 
 # Tests that answer 503 for ever wait this long in all.
@@ -21,8 +23,9 @@ class ComputeEngine:
 
     def __init__(self, model: ComputeModel, url: str) -> None:
         """Connect."""
-        self.model = model
+        self.model, self.url = model, url
         self.fleet = fleet_at(url)
+        self.disks = disks_at(url)
 
     def wait_until(self, look: Callable[[], bool]) -> None:
         """Move the clock until `look` holds."""
@@ -61,6 +64,17 @@ def fleet_at(url: str, **arguments: object) -> ComputeEngineFleet:
     return ComputeEngineFleet(endpoint=url, credentials=credentials, **wanted)  # type: ignore[arg-type]
 
 
+def disks_at(url: str, deployment: str = "") -> ComputeEngineDisks:
+    """Return the adapter for disks, pointed at a server."""
+    return ComputeEngineDisks(
+        project=PROJECT,
+        deployment=deployment,
+        endpoint=url,
+        credentials=AnonymousCredentials(),
+        patience=HASTE,
+    )
+
+
 @contextmanager
 def connected() -> Iterator[ComputeEngine]:
     """A server and the adapter in front of it."""
@@ -68,3 +82,4 @@ def connected() -> Iterator[ComputeEngine]:
         cloud = ComputeEngine(model, url)
         yield cloud
         cloud.fleet.close()
+        cloud.disks.close()

@@ -4,25 +4,26 @@ States, fingerprints, request ids, name conflicts, quotas and stock-outs behave 
 what goes wrong is scripted by `ComputeFaults`.
 """
 
-import re
 import threading
-import uuid
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 
+from compute_faults import ComputeFaults
+from compute_operations import Operations, Undertaking
 from compute_rules import (
-    PROJECT,
     RefusedError,
-    as_error,
     check,
+    check_labels,
     fingerprint,
-    last,
+    having_label,
     pacific,
     trainer_template,
+    zone_url,
 )
+from compute_shelf import Shelf
 from google.cloud import compute_v1 as gce
 
 from vm_runtime.contract.clock import Clock
@@ -30,54 +31,11 @@ from vm_runtime.contract.clock import Clock
 _UP = frozenset({"PROVISIONING", "STAGING", "RUNNING"})
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What happens to the next call of a method."""
-
-    verb: str
-    status: int
-    reason: str = ""
-    message: str = "scripted"
-    after_effect: bool = False
-    """The call works, and only its answer is replaced."""
-    page: str = ""
-    """Only to the call for this page of a list."""
-
-
-@dataclass
-class ComputeFaults:
-    """What goes wrong, and where."""
-
-    stock_outs: set[str] = field(default_factory=set)
-    """Compute zones without capacity: surfaces in the operation."""
-    quota: set[str] = field(default_factory=set)
-    """Regions without quota: refused at once with 403."""
-    slow_operations_s: float = 0.0
-    """How much longer operations take."""
-    failing: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Operations of a verb that end with this code and message."""
-    troubles: deque[Trouble] = field(default_factory=deque)
-    """What happens to the next calls, one each."""
-    foreign_edits: int = 0
-    """How often somebody else changes the metadata between a get and the next setMetadata."""
-    silence_s: float = 0.0
-    """Real seconds before any answer."""
-    unreachable: list[str] = field(default_factory=list)
-    """Zones that a list does without."""
-
-
 @dataclass
 class _Machine:
     instance: gce.Instance
     since: datetime
     stop_at: datetime | None = None
-
-
-@dataclass
-class _Pending:
-    operation: gce.Operation
-    done_at: datetime
-    finish: Callable[[], tuple[str, str] | None]
 
 
 class ComputeModel:
@@ -91,62 +49,60 @@ class ComputeModel:
         self.filters: set[str] = set()
         """Filters of all lists."""
         self.templates = {"trainer-1": trainer_template()}
-        self.disks: dict[tuple[str, str], dict[str, str]] = {}
-        """Labels of each disk, by compute zone and name."""
         self.held: set[tuple[str, str]] = set()
         """VMs whose guests have not shut down yet: STOPPING until they have."""
         self.page_size = 500
         self.lock = threading.RLock()
         self._machines: dict[tuple[str, str], _Machine] = {}
-        self._pending: dict[tuple[str, str], _Pending] = {}
-        self._requests: dict[str, tuple[str, str]] = {}
         self._ids = count(1_000_000_000_000_001)
+        self._operations = Operations(clock, self._ids, self.faults.failing)
+        self.shelf = Shelf(clock, self._ids, self._operations, self.faults)
 
     # The API
 
     def insert(self, request: gce.InsertInstanceRequest) -> gce.Operation:
         """Create a VM: PROVISIONING at once, and gone again if its operation fails."""
         zone, body = request.zone, request.instance_resource
-        if (known := self._repeated(request.request_id)) is not None:
+        if (known := self._operations.repeated(request.request_id)) is not None:
             return known
         instance = self._effective(request)
         key = (zone, body.name)
-        if key in self._machines or key in self.disks:
+        if key in self._machines:
             raise RefusedError(
                 409, "alreadyExists", f"The resource '{body.name}' already exists in {zone}"
             )
-        if zone.rpartition("-")[0] in self.faults.quota:
-            raise RefusedError(403, "quotaExceeded", "Quota 'CPUS' exceeded. Limit: 8.0 in region.")
+        self._refuse_quota(zone)
+        self.shelf.check_for(instance, zone)
         now = self.clock.now()
-        instance.id, instance.zone = next(self._ids), self._url(zone)
+        instance.id, instance.zone = next(self._ids), zone_url(zone)
         instance.creation_timestamp = pacific(now)
         instance.metadata.fingerprint = fingerprint()
+        instance.label_fingerprint = fingerprint()
         self._machines[key] = _Machine(instance, now)
         self._enter(key, "PROVISIONING")
-        self.disks[key] = dict(instance.disks[0].initialize_params.labels)
-        return self._begin("insert", zone, body.name, request.request_id, self._made(key))
+        self.shelf.equip(instance, zone)
+        return self._begin("insert", key, request.request_id, self._made(key))
 
     def stop(self, request: gce.StopInstanceRequest) -> gce.Operation:
         """Power off; nothing happens to one that is down."""
-        if (known := self._repeated(request.request_id)) is not None:
+        if (known := self._operations.repeated(request.request_id)) is not None:
             return known
         key = self._key(request.zone, request.instance)
         if self._machines[key].instance.status in _UP:
             self._enter(key, "STOPPING")
-        return self._begin("stop", *key, request.request_id, lambda: None)
+        return self._begin("stop", key, request.request_id)
 
     def start(self, request: gce.StartInstanceRequest) -> gce.Operation:
         """Start one that is down; a stock-out surfaces in the operation, and it stays down."""
-        if (known := self._repeated(request.request_id)) is not None:
+        if (known := self._operations.repeated(request.request_id)) is not None:
             return known
         key = self._key(request.zone, request.instance)
         machine = self._machines[key]
         if machine.instance.status == "STOPPING":
             raise RefusedError(400, "resourceNotReady", f"The resource '{key[1]}' is not ready")
         if machine.instance.status != "TERMINATED":
-            return self._begin("start", *key, request.request_id, lambda: None)
-        if key[0].rpartition("-")[0] in self.faults.quota:
-            raise RefusedError(403, "quotaExceeded", "Quota 'CPUS' exceeded. Limit: 8.0 in region.")
+            return self._begin("start", key, request.request_id)
+        self._refuse_quota(key[0])
         machine.stop_at, machine.instance.resource_status = None, gce.ResourceStatus()
         self._enter(key, "PROVISIONING")
 
@@ -156,19 +112,19 @@ class ComputeModel:
             self._enter(key, "TERMINATED")
             return "ZONE_RESOURCE_POOL_EXHAUSTED", f"The zone '{key[0]}' has no capacity."
 
-        return self._begin("start", *key, request.request_id, finish)
+        return self._begin("start", key, request.request_id, finish)
 
     def delete(self, request: gce.DeleteInstanceRequest) -> gce.Operation:
         """Delete; its disk goes with it if it was made so."""
-        if (known := self._repeated(request.request_id)) is not None:
+        if (known := self._operations.repeated(request.request_id)) is not None:
             return known
         key = self._key(request.zone, request.instance)
         self._enter(key, "STOPPING")
-        return self._begin("delete", *key, request.request_id, lambda: self._remove(key))
+        return self._begin("delete", key, request.request_id, lambda: self._remove(key))
 
     def set_metadata(self, request: gce.SetMetadataInstanceRequest) -> gce.Operation:
         """Replace the metadata if its fingerprint is that of the present one."""
-        if (known := self._repeated(request.request_id)) is not None:
+        if (known := self._operations.repeated(request.request_id)) is not None:
             return known
         key = self._key(request.zone, request.instance)
         metadata = self._machines[key].instance.metadata
@@ -180,7 +136,39 @@ class ComputeModel:
             raise RefusedError(412, "conditionNotMet", "Supplied fingerprint does not match")
         metadata.items = request.metadata_resource.items
         metadata.fingerprint = fingerprint()
-        return self._begin("setMetadata", *key, request.request_id, lambda: None)
+        return self._begin("setMetadata", key, request.request_id)
+
+    def set_labels(self, request: gce.SetLabelsInstanceRequest) -> gce.Operation:
+        """Replace a VM's labels if their fingerprint is that of the present ones."""
+        if (known := self._operations.repeated(request.request_id)) is not None:
+            return known
+        key = self._key(request.zone, request.instance)
+        instance, wanted = (
+            self._machines[key].instance,
+            request.instances_set_labels_request_resource,
+        )
+        if wanted.label_fingerprint != instance.label_fingerprint:
+            raise RefusedError(412, "conditionNotMet", "Labels fingerprint either invalid or stale")
+        check_labels(key[1], wanted.labels)
+        instance.labels, instance.label_fingerprint = wanted.labels, fingerprint()
+        return self._begin("setLabels", key, request.request_id)
+
+    def attach_disk(self, request: gce.AttachDiskInstanceRequest) -> gce.Operation:
+        """Attach a disk of the VM's compute zone that no VM has."""
+        if (known := self._operations.repeated(request.request_id)) is not None:
+            return known
+        key = self._key(request.zone, request.instance)
+        instance = self._machines[key].instance
+        self.shelf.attach(instance, key[0], request.attached_disk_resource)
+        return self._begin("attachDisk", key, request.request_id)
+
+    def detach_disk(self, request: gce.DetachDiskInstanceRequest) -> gce.Operation:
+        """Take a disk from a VM."""
+        if (known := self._operations.repeated(request.request_id)) is not None:
+            return known
+        key = self._key(request.zone, request.instance)
+        self.shelf.detach(self._machines[key].instance, key[0], request.device_name)
+        return self._begin("detachDisk", key, request.request_id)
 
     def get(self, request: gce.GetInstanceRequest) -> gce.Instance:
         """Return a VM."""
@@ -188,10 +176,7 @@ class ComputeModel:
 
     def get_operation(self, request: gce.GetZoneOperationRequest) -> gce.Operation:
         """Return an operation."""
-        found = self._pending.get((request.zone, request.operation))
-        if found is None:
-            raise RefusedError(404, "notFound", f"operation {request.operation} was not found")
-        return found.operation
+        return self._operations.get(request.zone, request.operation)
 
     def get_template(self, request: gce.GetInstanceTemplateRequest) -> gce.InstanceTemplate:
         """Return an instance template."""
@@ -205,12 +190,8 @@ class ComputeModel:
     ) -> gce.InstanceAggregatedList:
         """Return a page of the VMs that have the label of the filter."""
         self.filters.add(request.filter)
-        wanted = re.fullmatch(r"labels\.([-_a-z0-9]+)=([-_a-z0-9]+)", request.filter)
-        if request.filter and wanted is None:
-            raise RefusedError(400, "invalid", f"Invalid list filter expression {request.filter}")
-        everything = [machine.instance for machine in self._machines.values()]
-        if wanted is not None:
-            everything = [one for one in everything if one.labels.get(wanted[1]) == wanted[2]]
+        machines = [machine.instance for machine in self._machines.values()]
+        everything = having_label(request.filter, machines)
         start = int(request.page_token or 0)
         end = start + self.page_size
         answer = gce.InstanceAggregatedList(
@@ -251,9 +232,8 @@ class ComputeModel:
     def settle(self) -> None:
         """Let everything happen whose time has come."""
         now = self.clock.now()
-        for pending in self._pending.values():
-            if pending.operation.status != gce.Operation.Status.DONE and now >= pending.done_at:
-                self._end(pending)
+        self._operations.settle()
+        self.shelf.settle()
         for key, machine in self._machines.items():
             waited_s = (now - machine.since).total_seconds()
             if machine.instance.status == "PROVISIONING" and waited_s >= 10:
@@ -299,60 +279,33 @@ class ComputeModel:
 
     def _remove(self, key: tuple[str, str]) -> None:
         machine = self._machines.pop(key, None)
-        if machine is not None and machine.instance.disks[0].auto_delete:
-            self.disks.pop(key, None)
+        if machine is not None:
+            self.shelf.strip(machine.instance, key[0])
+
+    def _refuse_quota(self, zone: str) -> None:
+        region = zone.rpartition("-")[0]
+        here = [one for (where, _), one in self._machines.items() if where.startswith(region)]
+        up = sum(one.instance.status != "TERMINATED" for one in here)
+        most = self.faults.instance_quota.get(region, up + 1)
+        if region in self.faults.quota or up >= most:
+            raise RefusedError(403, "quotaExceeded", "Quota 'CPUS' exceeded. Limit: 8.0 in region.")
 
     def _begin(
         self,
         verb: str,
-        zone: str,
-        target: str,
+        key: tuple[str, str],
         request_id: str,
-        finish: Callable[[], tuple[str, str] | None],
+        finish: Callable[[], tuple[str, str] | None] = lambda: None,
     ) -> gce.Operation:
-        number = next(self._ids)
-        name = f"operation-{number}"
-        operation = gce.Operation(
-            kind="compute#operation",
-            id=number,
-            name=name,
-            operation_type=verb,
-            target_link=f"{self._url(zone)}/instances/{target}",
-            status=gce.Operation.Status.RUNNING,
-            insert_time=pacific(self.clock.now()),
-            zone=self._url(zone),
+        wanted = Undertaking(
+            verb=verb,
+            target=f"instances/{key[1]}",
+            zone=key[0],
+            request_id=request_id,
+            finish=finish,
+            undo=(lambda: self._remove(key)) if verb == "insert" else (lambda: None),
         )
-        done_at = self.clock.now() + timedelta(seconds=10 + self.faults.slow_operations_s)
-        self._pending[zone, name] = _Pending(operation, done_at, finish)
-        if request_id:
-            self._requests[request_id] = (zone, name)
-        return operation
-
-    def _end(self, pending: _Pending) -> None:
-        operation = pending.operation
-        failure = self.faults.failing.get(operation.operation_type)
-        if failure is None:
-            failure = pending.finish()
-        elif operation.operation_type == "insert":
-            self._remove((operation.zone.rpartition("/")[2], last(operation.target_link)))
-        operation.status = gce.Operation.Status.DONE
-        operation.progress = 100
-        if failure is not None:
-            operation.error = gce.Error(errors=[as_error(*failure)])
-            operation.http_error_status_code = 503
-            operation.http_error_message = "SERVICE UNAVAILABLE"
-
-    def _repeated(self, request_id: str) -> gce.Operation | None:
-        if not request_id:
-            return None
-        try:
-            given = uuid.UUID(request_id)
-        except ValueError:
-            given = uuid.UUID(int=0)
-        if given.int == 0:
-            raise RefusedError(400, "invalid", f"requestId {request_id!r} is no valid UUID")
-        where = self._requests.get(request_id)
-        return None if where is None else self._pending[where].operation
+        return self._operations.begin(wanted, takes_s=10 + self.faults.slow_operations_s)
 
     def _effective(self, request: gce.InsertInstanceRequest) -> gce.Instance:
         """Template and body as one: a field of the body replaces the template's whole field."""
@@ -374,6 +327,3 @@ class ComputeModel:
         if (zone, name) not in self._machines:
             raise RefusedError(404, "notFound", f"The resource '{zone}/{name}' was not found")
         return zone, name
-
-    def _url(self, zone: str) -> str:
-        return f"https://www.googleapis.com/compute/v1/projects/{PROJECT}/zones/{zone}"

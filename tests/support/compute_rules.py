@@ -2,15 +2,20 @@
 
 import re
 import uuid
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from google.cloud import compute_v1 as gce
+
+T = TypeVar("T", gce.Instance, gce.Disk, gce.Snapshot)
 
 PROJECT = "tests"
 TEMPLATE = f"projects/{PROJECT}/global/instanceTemplates/trainer-1"
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"[-_a-z0-9]{0,63}")
+_LEAST_GB = 10
 _MOST_S = 120 * 86_400
 
 
@@ -71,7 +76,8 @@ def check(body: gce.Instance, zone: str) -> None:
         "scheduling.maxRunDuration": not longest_s or 30 <= longest_s <= _MOST_S,
         "scheduling.instanceTerminationAction": not longest_s
         or scheduling.instance_termination_action in {"STOP", "DELETE"},
-        "disks": disk.boot and made.source_image and len(body.disks) == 1,
+        "disks": disk.boot and made.source_image and not any(one.boot for one in body.disks[1:]),
+        "disks.source": all(_is_data_disk(one, zone) for one in body.disks[1:]),
         "diskType": re.fullmatch(rf"(.*/)?zones/{zone}/diskTypes/[-\w]+", made.disk_type),
         "networkInterfaces": body.network_interfaces,
         "labels": all(map(_LABEL.fullmatch, (*body.labels, *body.labels.values()))),
@@ -79,6 +85,59 @@ def check(body: gce.Instance, zone: str) -> None:
     wrong = [name for name, holds in rules.items() if not holds]
     if wrong:
         raise RefusedError(400, "invalid", f"Invalid value for field: {', '.join(wrong)}")
+
+
+def _is_data_disk(one: gce.AttachedDisk, zone: str) -> bool:
+    """Whether it is one that exists in the zone, or one to be made, with a type of the zone."""
+    made = one.initialize_params
+    if one.source:
+        return re.fullmatch(rf"(.*/)?zones/{zone}/disks/[-\w]+", one.source) is not None
+    is_type = re.fullmatch(rf"(.*/)?zones/{zone}/diskTypes/[-\w]+", made.disk_type)
+    return bool(is_type and made.disk_size_gb >= _LEAST_GB)
+
+
+def check_disk(body: gce.Disk, zone: str, source: gce.Snapshot | None) -> None:
+    """Refuse a disk that Compute Engine refuses.
+
+    Args:
+        body: what is asked for.
+        zone: where.
+        source: the snapshot that it is made from.
+    """
+    rules = {
+        "name": _NAME.fullmatch(body.name),
+        "type": re.fullmatch(rf"(.*/)?zones/{zone}/diskTypes/[-\w]+", body.type_),
+        "sizeGb": body.size_gb >= max(_LEAST_GB, source.disk_size_gb if source else 0),
+        "labels": all(map(_LABEL.fullmatch, (*body.labels, *body.labels.values()))),
+    }
+    wrong = [name for name, holds in rules.items() if not holds]
+    if wrong:
+        raise RefusedError(400, "invalid", f"Invalid value for field: {', '.join(wrong)}")
+
+
+def check_labels(name: str, labels: Mapping[str, str]) -> None:
+    """Refuse a name and labels that Compute Engine refuses."""
+    is_fine = _NAME.fullmatch(name) and all(map(_LABEL.fullmatch, (*labels, *labels.values())))
+    if not is_fine:
+        raise RefusedError(400, "invalid", "Invalid value for field: name or labels")
+
+
+def having_label(text: str, everything: Iterable[T]) -> list[T]:
+    """Return what a list's filter lets through: `labels.KEY=VALUE`, or no filter."""
+    wanted = re.fullmatch(r"labels\.([-_a-z0-9]+)=([-_a-z0-9]+)", text)
+    if text and wanted is None:
+        raise RefusedError(400, "invalid", f"Invalid list filter expression {text}")
+    return [one for one in everything if wanted is None or one.labels.get(wanted[1]) == wanted[2]]
+
+
+def zone_url(zone: str) -> str:
+    """Return the URL of a compute zone."""
+    return f"https://www.googleapis.com/compute/v1/projects/{PROJECT}/zones/{zone}"
+
+
+def global_url() -> str:
+    """Return the URL below which what belongs to no zone is."""
+    return f"https://www.googleapis.com/compute/v1/projects/{PROJECT}/global"
 
 
 def as_error(code: str, message: str) -> gce.Errors:

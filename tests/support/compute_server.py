@@ -14,12 +14,17 @@ from threading import Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from compute_model import ComputeModel, Trouble
+from compute_faults import Trouble
+from compute_model import ComputeModel
 from compute_rules import RefusedError
 from google.cloud import compute_v1 as gce
 
 _ZONE = r"/zones/(?P<zone>[^/]+)"
 _VM = rf"{_ZONE}/instances/(?P<instance>[^/]+)"
+_DISK = rf"{_ZONE}/disks/(?P<disk>[^/]+)"
+_ONE_DISK = rf"{_ZONE}/disks/(?P<resource>[^/]+)"
+_SNAPSHOT = r"/global/snapshots/(?P<snapshot>[^/]+)"
+_LABELS_OF_VM, _ATTACHED = "instancesSetLabelsRequestResource", "attachedDiskResource"
 # Method, path below the project, name of the call, type of the request, field of its body.
 _ROUTES: tuple[tuple[str, str, str, Any, str], ...] = (
     ("POST", f"{_ZONE}/instances", "insert", gce.InsertInstanceRequest, "instanceResource"),
@@ -27,6 +32,9 @@ _ROUTES: tuple[tuple[str, str, str, Any, str], ...] = (
     ("DELETE", _VM, "delete", gce.DeleteInstanceRequest, ""),
     ("POST", f"{_VM}/stop", "stop", gce.StopInstanceRequest, ""),
     ("POST", f"{_VM}/start", "start", gce.StartInstanceRequest, ""),
+    ("POST", f"{_VM}/setLabels", "set_labels", gce.SetLabelsInstanceRequest, _LABELS_OF_VM),
+    ("POST", f"{_VM}/attachDisk", "attach_disk", gce.AttachDiskInstanceRequest, _ATTACHED),
+    ("POST", f"{_VM}/detachDisk", "detach_disk", gce.DetachDiskInstanceRequest, ""),
     (
         *("POST", f"{_VM}/setMetadata", "set_metadata"),
         *(gce.SetMetadataInstanceRequest, "metadataResource"),
@@ -43,6 +51,27 @@ _ROUTES: tuple[tuple[str, str, str, Any, str], ...] = (
         *("GET", r"/global/instanceTemplates/(?P<instanceTemplate>[^/]+)", "get_template"),
         *(gce.GetInstanceTemplateRequest, ""),
     ),
+)
+_DISK_ROUTES: tuple[tuple[str, str, str, Any, str], ...] = (
+    ("POST", f"{_ZONE}/disks", "insert_disk", gce.InsertDiskRequest, "diskResource"),
+    ("GET", f"{_ZONE}/disks", "list_disks", gce.ListDisksRequest, ""),
+    ("GET", _DISK, "get_disk", gce.GetDiskRequest, ""),
+    ("DELETE", _DISK, "delete_disk", gce.DeleteDiskRequest, ""),
+    (
+        *("POST", f"{_DISK}/createSnapshot", "create_snapshot"),
+        *(gce.CreateSnapshotDiskRequest, "snapshotResource"),
+    ),
+    (
+        *("POST", f"{_ONE_DISK}/setLabels", "set_labels_of_disk"),
+        *(gce.SetLabelsDiskRequest, "zoneSetLabelsRequestResource"),
+    ),
+    (
+        *("GET", "/aggregated/disks", "aggregated_list_disks"),
+        *(gce.AggregatedListDisksRequest, ""),
+    ),
+    ("GET", "/global/snapshots", "list_snapshots", gce.ListSnapshotsRequest, ""),
+    ("GET", _SNAPSHOT, "get_snapshot", gce.GetSnapshotRequest, ""),
+    ("DELETE", _SNAPSHOT, "delete_snapshot", gce.DeleteSnapshotRequest, ""),
 )
 _PROJECT = re.compile(r"/compute/v1/projects/(?P<project>[^/]+)(?P<rest>/.*)")
 
@@ -89,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
             if trouble is not None and not trouble.after_effect:
                 raise RefusedError(trouble.status, trouble.reason, trouble.message)
             model.settle()
-            answer = getattr(model, verb)(request)
+            answer = getattr(model if hasattr(model, verb) else model.shelf, verb)(request)
             if trouble is not None:
                 raise RefusedError(trouble.status, trouble.reason, trouble.message)
             text: str = type(answer).to_json(
@@ -120,7 +149,7 @@ def _take_trouble(model: ComputeModel, verb: str, request: object) -> Trouble | 
 def _parse(method: str, target: str, body: bytes) -> tuple[str, Any]:
     url = urlsplit(target)
     whole = _PROJECT.fullmatch(url.path)
-    for wanted, path, verb, kind, field in _ROUTES:
+    for wanted, path, verb, kind, field in (*_ROUTES, *_DISK_ROUTES):
         found = re.fullmatch(path, whole["rest"]) if whole else None
         if whole is None or found is None or method != wanted:
             continue

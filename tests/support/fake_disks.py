@@ -7,7 +7,7 @@ from itertools import count
 
 from functions.domain.lifecycle.disk import DataDiskSpec, Disk, DiskStatus, Snapshot
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm
-from functions.errors import InvalidInputError
+from functions.errors import InvalidInputError, UnavailableError
 from vm_runtime.contract.clock import Clock
 from vm_runtime.contract.instance import DATA_DISK, Label
 
@@ -54,6 +54,8 @@ class FakeDisks:
         self._operations: dict[str, Operation] = {}
         self._by_request: dict[str, str] = {}
         self._ids = count(1)
+        self.has_vm: Callable[[str], bool] = lambda _name: True
+        """Whether there is a VM of that name."""
 
     def disks(self) -> Sequence[Disk]:
         """Return all disks."""
@@ -111,7 +113,11 @@ class FakeDisks:
         if vm.name in self.faults.unfit:
             raise InvalidInputError(f"{vm.name}: expected a machine that takes persistent disks")
         found = self.by_name.get(disk.name)
-        if found is not None and not found.users and found.compute_zone == vm.compute_zone:
+        if found is None or found.compute_zone != vm.compute_zone or not self.has_vm(vm.name):
+            return
+        if found.users and vm.name not in found.users:
+            raise UnavailableError(f"{disk.name} is in use by {found.users[0]}. Try again.")
+        if not found.users:
             self._use(found, vm.name)
 
     def delete_disk(self, disk: Disk, *, request_id: str) -> None:
@@ -124,7 +130,9 @@ class FakeDisks:
     def delete_snapshot(self, snapshot: Snapshot, *, request_id: str) -> None:
         """Delete at once."""
         del request_id
-        self.shots.pop(snapshot.name, None)
+        found = self.shots.get(snapshot.name)
+        if found is not None and found.snapshot_id == snapshot.snapshot_id:
+            del self.shots[snapshot.name]
 
     # What VMs do
 

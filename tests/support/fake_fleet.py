@@ -48,6 +48,7 @@ class FakeFleet:
         self._clock, self._boot_s, self._stopping_s = clock, boot_s, stopping_s
         self.faults = FleetFaults()
         self.disks = FakeDisks(clock)
+        self.disks.has_vm = lambda name: name in self.vms
         self.vms: dict[str, Vm] = {}
         self.specs: dict[str, VmSpec] = {}
         self.starts = 0
