@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 
 def _read(path: str) -> str:
@@ -18,6 +19,13 @@ def _read(path: str) -> str:
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def _write(notes: Path) -> None:
+    """Add a line to what is on the data disk, and say what was there."""
+    before = notes.read_text() if notes.exists() else ""
+    notes.write_text(f"{before}{_read('instance/name')} ")
+    _say(f"data: {before.strip() or 'blank'}")
 
 
 def _on_term(_signal: int, _frame: object) -> None:
@@ -36,6 +44,8 @@ def main() -> None:
         worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         _say(f"worker {worker.pid}")
     _say(f"up {_read('instance/name')} {_read('instance/zone')} {os.getpid()}")
+    if "SMARTSCHEDULER_DATA_DIR" in os.environ:
+        _write(Path(os.environ["SMARTSCHEDULER_DATA_DIR"]) / "notes")
     if job == "done":
         sys.exit(3)
     while True:
