@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from functions.cli.simulate.picture import COLOURS, LOG_FROM, OTHER_COLOUR, PLAN_COLOUR
+from functions.cli.simulate.picture import COLOURS, LOG_FROM, OTHER_COLOUR, PLAN_COLOUR, runs_in
 from functions.domain.simulation.summary import Summary, Way
 
 
@@ -44,10 +44,9 @@ def _hours(hours: dict[str, Any]) -> Any:  # noqa: ANN401 - a figure of plotly
         )  # fmt: skip
         xs: list[Any] = []
         ys: list[float | None] = []
-        for hour, place in enumerate(hours["path"]):
-            if place == zone:
-                xs += [times[hour], times[hour + 1], None]
-                ys += [steps[hour], steps[hour], None]
+        for (begin, end), value in runs_in(zone, hours):
+            xs += [begin, end, None]
+            ys += [value, value, None]
         if xs:
             figure.add_scatter(
                 x=xs, y=ys, name=f"ran in {zone}", legendgroup=zone, mode="lines",

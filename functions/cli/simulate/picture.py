@@ -1,6 +1,6 @@
 """Pictures of a replay: intensity of the candidate zones, the chosen path, the savings."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,20 @@ def shown(scene: Scene, courses: dict[Way, Course]) -> dict[str, Any]:
             scene.world.grid_zones[zone]: scene.world.actual[zone, begin : begin + hours]
             for zone in zones
         },
+        "spans": [tuple(span) for span in plan.spans_min[job][:hours].tolist()],
         "path": [None if zone == PAUSE else scene.world.grid_zones[int(zone)] for zone in path],
         "title": (
             f"{wanted.job_id}: {wanted.work_min / 60:g} h of work, deadline after"
             f" {wanted.deadline_min / 60:g} h, from {wanted.submitted_at:%Y-%m-%d %H:%M} UTC"
         ),
     }
+
+
+def runs_in(zone: str, hours: dict[str, Any]) -> list[tuple[tuple[datetime, datetime], float]]:
+    """Return when the plan ran in `zone`, by the minute, and the intensity then, hour by hour."""
+    facts_of = zip(hours["times"], hours["path"], hours["spans"], hours["lines"][zone], strict=True)
+    return [
+        ((time + timedelta(minutes=begin), time + timedelta(minutes=end)), float(value))
+        for time, place, (begin, end), value in facts_of
+        if place == zone
+    ]

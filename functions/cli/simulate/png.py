@@ -4,11 +4,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib import dates
 from matplotlib.figure import Figure
 
-from functions.cli.simulate.picture import COLOURS, LOG_FROM, OTHER_COLOUR, PLAN_COLOUR
+from functions.cli.simulate.picture import COLOURS, LOG_FROM, OTHER_COLOUR, PLAN_COLOUR, runs_in
 from functions.domain.simulation.summary import Summary, Way
 
 
@@ -28,9 +27,8 @@ def _draw_hours(axes: Any, hours: dict[str, Any]) -> None:  # noqa: ANN401 - of 
     edges = of_time.date2num([*times, times[-1] + timedelta(hours=1)])
     for colour, (zone, values) in zip(COLOURS, hours["lines"].items(), strict=False):
         axes.stairs(values, edges, baseline=None, color=colour, linewidth=1.2, label=zone)
-        there = [place == zone for place in hours["path"]]
-        chosen = np.where(there, values, np.nan)
-        axes.stairs(chosen, edges, baseline=None, color=colour, linewidth=7, alpha=0.85)
+        for xs, value in runs_in(zone, hours):
+            axes.plot(xs, [value] * 2, color=colour, linewidth=7, alpha=0.85, solid_capstyle="butt")
     lowest, highest = (f(values.min() for values in hours["lines"].values()) for f in (min, max))
     if highest > LOG_FROM * max(lowest, 1.0):
         # Else the clean zones, which are those that are used, would lie on one line.

@@ -14,8 +14,8 @@ from functions.domain.simulation.summary import Row, Summary, Way
 
 SCHEMA_VERSION = 1
 BASELINE = (
-    "run now, here: at once in the job's first region; best fixed region: at once in the allowed"
-    " region with the lowest mean of the year before"
+    "run now, here: at once in the job's first region{here}; best fixed region: at once in the"
+    " allowed region with the lowest mean of the year before"
 )
 
 KILOS_FROM_G = 100_000.0
@@ -36,7 +36,7 @@ def facts(scene: Scene, source: str) -> dict[str, str]:
     return {
         "basis": f"average carbon intensity, {scene.basis}, as recorded afterwards",
         "source": source,
-        "baseline": BASELINE,
+        "baseline": _baseline(scene),
         "overheads": (
             f"{batch.start_min} min of full power per start, {batch.move_min} min per move,"
             f" counted in energy{'; all by whole hours' if batch.whole_hours else ' and time'}"
@@ -45,6 +45,13 @@ def facts(scene: Scene, source: str) -> dict[str, str]:
         "replanned": "every hour",
         "forecast_every_h": str(scene.world.every_h),
     }
+
+
+def _baseline(scene: Scene) -> str:
+    """Return what savings are counted against; "here" by name if it is one region."""
+    homes = {scene.world.grid_zones[int(job[0])] for job in scene.batch.places}
+    here = f" ({', '.join(homes)})" if len(homes) == 1 else ""
+    return BASELINE.format(here=here)
 
 
 def as_json(

@@ -1,7 +1,10 @@
 """What could have been saved: the exact optimum of what was recorded, and the free bound."""
 
+from typing import Any
+
 import numpy as np
 
+from functions.domain.plan.grid import HOUR_MIN
 from functions.domain.plan.optimum import cheapest_runs
 from functions.domain.plan.problem import Overheads, Problem
 from functions.domain.simulation.batch import Batch
@@ -26,50 +29,51 @@ def oracle(world: World, batch: Batch, *, hours: int | None = None) -> Course:
     if batch.whole_hours:
         return replay(world, batch, knowing_all_hours(world, batch), hours=hours)
     rows = [_best(world, batch, job, hours) for job in range(len(batch))]
-    grams, minutes, finish, starts, moves, paths = zip(*rows, strict=True)
+    grams, minutes, finish, starts, moves, paths, spans = zip(*rows, strict=True)
     return Course(
         emissions_gco2eq=np.array(grams),
-        energy_kwh=np.array(minutes) / 60 * batch.power_kw,
+        energy_kwh=np.array(minutes) / HOUR_MIN * batch.power_kw,
         finish_min=np.array(finish, dtype=np.int64),
         starts=np.array(starts, dtype=np.int64),
         moves=np.array(moves, dtype=np.int64),
         path=np.array(paths, dtype=np.int16),
+        spans_min=np.array(spans, dtype=np.int8),
     )
 
 
-def _best(
-    world: World, batch: Batch, job: int, hours: int
-) -> tuple[float, int, int, int, int, list[int]]:
+def _best(world: World, batch: Batch, job: int, hours: int) -> tuple[Any, ...]:
+    """Return grams, minutes, finish, starts, moves, path and spans of one job."""
     begin = int(batch.submitted_h[job])
     zones = batch.places[job]
     room = int(batch.deadline_min[job])
     if not batch.possible[job]:
         room = int(batch.work_min[job]) + batch.start_min
-    edges = np.append(np.arange(0, room, 60), room)
+    edges = np.append(np.arange(0, room, HOUR_MIN), room)
     hourly = world.actual[zones, begin : begin + len(edges) - 1].T
     runs = cheapest_runs(
         Problem(
             edges_min=edges.astype(np.int64),
-            per_min=np.ascontiguousarray(hourly / 60),
+            per_min=np.ascontiguousarray(hourly / HOUR_MIN),
             work_min=int(batch.work_min[job]),
             overheads=Overheads(start_min=batch.start_min, move_min=batch.move_min),
         )
     )
     if runs is None:
         raise ArithmeticError("expected a plan for what fits, found none. Report it.")
-    path = [PAUSE] * hours
-    grams, minutes, moves = 0.0, 0, 0
-    for run in runs:
-        zone = int(zones[run.place])
-        first, last = 60 * begin + run.begin_min, 60 * begin + run.end_min
-        grams += float(
-            world.emitted(np.array([zone]), np.array([first]), np.array([last]))[0]
-        ) * float(batch.power_kw[job])
-        minutes += run.end_min - run.begin_min
-        moves += run.moved
-        for hour in range(run.begin_min // 60, -(-run.end_min // 60)):
+    path, spans = [PAUSE] * hours, [(0, 0)] * hours
+    places = np.array([int(zones[run.place]) for run in runs])
+    first = np.array([run.begin_min for run in runs])
+    last = np.array([run.end_min for run in runs])
+    since = HOUR_MIN * begin
+    grams = float(world.emitted(places, since + first, since + last).sum() * batch.power_kw[job])
+    for run, zone in zip(runs, places.tolist(), strict=True):
+        for hour in range(run.begin_min // HOUR_MIN, -(-run.end_min // HOUR_MIN)):
             path[hour] = zone
-    return grams, minutes, runs[-1].end_min, len(runs) - moves, moves, path
+            into = HOUR_MIN * hour
+            spans[hour] = max(run.begin_min - into, 0), min(run.end_min - into, HOUR_MIN)
+    moves = sum(run.moved for run in runs)
+    minutes = int((last - first).sum())
+    return grams, minutes, runs[-1].end_min, len(runs) - moves, moves, path, spans
 
 
 def bound_gco2eq(world: World, batch: Batch) -> Floats:

@@ -26,6 +26,8 @@ class Course:
     moves: Ints
     path: NDArray[np.int16]
     """Grid zone of the world in each hour, `PAUSE` for none, shape (jobs, hours)."""
+    spans_min: NDArray[np.int8]
+    """From and to which minute of the hour it ran there, shape (jobs, hours, 2)."""
 
     def missed(self, batch: Batch) -> NDArray[np.bool_]:
         """Tell which jobs were not done by their deadline."""
@@ -123,8 +125,6 @@ class _Ledger:
     """Of a start or move that is not yet done."""
     running: Ints
     """Index into the job's places, of the VM that runs at this full hour."""
-    ran: Ints
-    """The same of the one that ran in the hour before."""
     starts: Ints
     moves: Ints
     minutes: Floats
@@ -133,6 +133,7 @@ class _Ledger:
     """Intensity x time."""
     finish_min: Ints
     path: NDArray[np.int16]
+    spans_min: NDArray[np.int8]
 
     @classmethod
     def of(cls, batch: Batch, hours: int) -> "_Ledger":
@@ -143,13 +144,13 @@ class _Ledger:
             left_min=batch.work_min.copy(),
             owed_min=owed,
             running=np.full(count, PAUSE, dtype=np.int64),
-            ran=np.full(count, PAUSE, dtype=np.int64),
             starts=starts,
             moves=moves,
             minutes=np.zeros(count),
             sums=np.zeros(count),
             finish_min=np.full(count, -1, dtype=np.int64),
             path=np.full((count, hours), PAUSE, dtype=np.int16),
+            spans_min=np.zeros((count, hours, 2), dtype=np.int8),
         )
 
     def carry_out(self, world: World, batch: Batch, now: Present, does: Hour) -> None:
@@ -175,26 +176,20 @@ class _Ledger:
         self.starts[jobs] += (begins_min > 0) & ~moved
         self.moves[jobs] += moved
         self.path[jobs, now.hour] = np.where(goes, zone, PAUSE)
+        self.spans_min[jobs, now.hour] = np.stack([does.begin_min, does.begin_min + used], axis=1)
         done = self.left_min[jobs] == 0
         self.finish_min[jobs[done]] = (60 * now.hour + does.begin_min + used)[done]
         self.running[jobs] = np.where(goes & (does.end_min == HOUR_MIN), place, PAUSE)
         self.owed_min[jobs[self.running[jobs] == PAUSE]] = 0
-        self.ran[jobs] = np.where(goes, place, PAUSE)
 
     def _enter(self, batch: Batch, now: Present, does: Hour) -> tuple[Ints, NDArray[np.bool_]]:
         """Return the minutes of the start or move that each run begins with, and which moves."""
         goes, at_edge = does.place != PAUSE, does.begin_min == 0
         fresh = goes & ~(at_edge & (does.place == now.running))
-        moved = fresh & at_edge & (now.running != PAUSE)
-        # A pause of a minute is no cheap move; a plan that begins with none knows nothing of what
-        # ran before, so it counts as one where there is time.
-        dear = max(batch.start_min, batch.move_min)
-        ran = self.ran[now.jobs]
-        spare_min = now.room_min - self.left_min[now.jobs] - does.begin_min
-        short = fresh & ~moved & (ran != PAUSE) & (ran != does.place) & (spare_min >= dear)
-        begins_min = np.where(fresh, batch.start_min, 0)
-        begins_min = np.where(short, dear, np.where(moved, batch.move_min, begins_min))
-        return begins_min, moved | short
+        # What stops at the hour to begin elsewhere within it is no cheap move.
+        moved = fresh & (now.running != PAUSE) & (does.place != now.running)
+        begins_min = np.where(moved, batch.move_min, np.where(fresh, batch.start_min, 0))
+        return begins_min, moved
 
     def course(self, batch: Batch) -> Course:
         """Return how it went."""
@@ -205,4 +200,5 @@ class _Ledger:
             starts=self.starts,
             moves=self.moves,
             path=self.path,
+            spans_min=self.spans_min,
         )
