@@ -126,7 +126,11 @@ def test_prices_can_be_replaced(tmp_path: Path) -> None:
     [
         ("job.json", {"work_h": 0}, "work_h: Input should be greater than 0, found 0"),
         ("job.json", {"work_h": -3}, "work_h: Input should be greater than 0, found -3"),
-        ("job.json", {"deadline": "2026-03-02T05:00:00Z"}, "deadline: expected a time after"),
+        (
+            "job.json",
+            {"deadline": "2026-03-02T05:00:00Z"},
+            "1 problem(s): deadline: expected a time after",
+        ),
         ("job.json", {"work_h": 9}, "do not fit between"),
         ("job.json", {"allowed_regions": ["europe-west2"]}, "GB: the forecast does not cover it"),
         ("job.json", {"allowed_regions": ["europe-wst3"]}, "allowed_regions"),

@@ -218,6 +218,14 @@ def test_nearly_all_of_the_gain_by_one_region_is_said_exactly() -> None:
     assert "always europe-west9 from now on gives nearly all of that gain (100 %)" in plan.reason
 
 
+def test_where_no_region_is_cleaner_at_once_waiting_is_said_to_be_all_of_the_gain() -> None:
+    """A share of 0 % of another region would tell nothing."""
+    curve = {TWO[0]: [300.0] * 4 + [50.0] * 20, TWO[1]: [400.0] * 24}
+    for regions in (TWO, TWO[:1]):
+        plan = _plan(job_of(allowed_regions=regions), curve)
+        assert "at once no region is cleaner: all of the gain comes from waiting" in plan.reason
+
+
 def test_many_jobs_are_planned_one_by_one_and_trouble_stays_with_its_job() -> None:
     """A batch gives what single calls give, and an error in the place of a plan."""
     forecast = forecast_of(DIRTY_THEN_CLEAN)

@@ -72,9 +72,14 @@ def explain(error: ValidationError) -> str:
     """Return every problem of `error` in one line each: field, what is wrong, what was found."""
     lines = []
     for item in error.errors(include_url=False, include_context=False):
-        where = ".".join(map(str, item["loc"])) or "document"
+        where = ".".join(map(str, item["loc"]))
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "value_error" and "found" in message:
+            # A rule of our own over several fields: it names them, and what was found.
+            lines.append(f"{where}: {message}" if where else message)
+            continue
         found = "nothing" if item["type"].startswith("missing") else repr(item["input"])[:80]
-        lines.append(f"{where}: {item['msg']}, found {found}")
+        lines.append(f"{where or 'document'}: {item['msg']}, found {found}")
     return f"{len(lines)} problem(s): " + "; ".join(lines)
 
 

@@ -108,6 +108,8 @@ def _against_fixed(
     if gain <= _NEAR * here.emissions_gco2eq:
         return []
     share = (here.emissions_gco2eq - fixed.emissions_gco2eq) / gain
+    if share < _NEAR:
+        return ["at once no region is cleaner: all of the gain comes from waiting"]
     region = region_of(fixed.compute_zones[0]).name
     if share >= _NEARLY_ALL:
         much = f"nearly all of that gain ({_percent(share)})"
