@@ -128,6 +128,14 @@ def test_what_others_have_is_neither_listed_nor_deleted(cloud: ComputeEngine) ->
         assert cloud.model.calls["delete_disk"] == cloud.model.calls["delete_snapshot"] == 0
 
 
+def test_a_disk_that_a_vm_gets_meanwhile_is_left(cloud: ComputeEngine) -> None:
+    """Between our look at it and the deletion: Compute Engine refuses, and that is fine."""
+    disk = free_disk(cloud)
+    cloud.meet("delete_disk", 400, "resourceInUseByAnotherResource")
+    cloud.disks.delete_disk(disk, request_id="a")
+    assert the_disk(cloud) == disk
+
+
 def test_another_deployments_disks_are_not_ours(cloud: ComputeEngine) -> None:
     """Two deployments may share a project."""
     free_disk(cloud)

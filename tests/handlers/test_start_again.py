@@ -16,6 +16,7 @@ from functions.domain.lifecycle.vm import VmStatus
 from functions.handlers.documents import Documents
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import Latest
+from vm_runtime.contract.job import KeepDisk
 from vm_runtime.contract.ledger import VmLifetime
 
 
@@ -65,6 +66,24 @@ def test_a_preempted_vm_is_started_again_under_a_new_incarnation(world: World) -
     booked = lifetimes(world)
     assert [each.incarnation for each in booked] == list(range(1, len(booked) + 1))
     assert all(a.terminated_at <= b.created_at for a, b in pairwise(booked))
+
+
+def test_a_vm_with_the_jobs_data_disk_is_started_with_it() -> None:
+    """It has the disk all the time: nothing is attached, copied or lost."""
+    world = World()
+    keeping = job(**SHORT, keep_disk=KeepDisk(size_gb=100))
+    world.submit(keeping, steps_of(keeping))
+    world.run(lambda: step(world) > 0, at_most_h=20)
+    name = preempt(world)
+    before = world.fleet.disks.disk_of(name)
+
+    world.run(lambda: bool(world.guests), at_most_h=0.5)
+
+    assert (list(world.guests), world.fleet.starts) == ([name], 1)
+    assert before is not None
+    assert world.fleet.disks.disk_of(name) == before
+    world.run(world.is_over, at_most_h=12)
+    assert world.state("digits").phase is Phase.FINISHED
 
 
 def test_without_capacity_for_the_start_another_place_takes_over(world: World) -> None:

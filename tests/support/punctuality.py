@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import control_plane
 import pytest
@@ -18,6 +19,10 @@ from functions.handlers.documents import Documents
 TURN_S = 10.0
 BOOT_S = (40.0, 90.0)
 """From an accepted insert to a trainer that could begin: shortest and longest."""
+
+
+Run: TypeAlias = tuple[str, int]
+"""Name and incarnation of a VM."""
 
 
 @dataclass
@@ -44,8 +49,8 @@ def watch(jobs: int, hours: float, *, seed: int) -> Punctuality:
         )
         world.submit(some, steps_of(some))
     seen = Punctuality()
-    begun: set[str] = set()
-    ended: dict[str, datetime] = {}
+    begun: set[Run] = set()
+    ended: set[Run] = set()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(control_plane, "TURN_S", TURN_S)
         while world.clock.now() < START + timedelta(hours=hours) and not world.is_over():
@@ -54,8 +59,9 @@ def watch(jobs: int, hours: float, *, seed: int) -> Punctuality:
             for vm in list(world.fleet.vms.values()):
                 _note_end(seen, ended, vm, now)
                 guest = world.guests.get(vm.name)
-                if guest is not None and guest.may_train and vm.name not in begun:
-                    begun.add(vm.name)
+                run = (vm.name, vm.incarnation)  # a stopped VM may be started again
+                if guest is not None and guest.may_train and run not in begun:
+                    begun.add(run)
                     world.fleet._boot_s = draw.uniform(*BOOT_S)  # noqa: SLF001
                     if _was_planned_ahead(world, vm, guest.start):
                         seen.starts_s.append((now - guest.start).total_seconds())
@@ -77,10 +83,10 @@ def _was_planned_ahead(world: World, vm: Vm, start: datetime) -> bool:
     )
 
 
-def _note_end(seen: Punctuality, ended: dict[str, datetime], vm: Vm, now: datetime) -> None:
+def _note_end(seen: Punctuality, ended: set[Run], vm: Vm, now: datetime) -> None:
     """Note a VM whose interval ran out, once it is down."""
-    if vm.status is VmStatus.TERMINATED and vm.name not in ended:
-        ended[vm.name] = now
+    if vm.status is VmStatus.TERMINATED and (vm.name, vm.incarnation) not in ended:
+        ended.add((vm.name, vm.incarnation))
         if now >= vm.interval_end:
             seen.ends_s.append((now - vm.interval_end).total_seconds())
 

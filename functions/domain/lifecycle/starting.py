@@ -6,14 +6,14 @@ from functions.domain.lifecycle import making
 from functions.domain.lifecycle.actions import OWNER_OF, Action, DropTarget, Insert, Reserve, Start
 from functions.domain.lifecycle.observation import Observation, sleeps
 from functions.domain.lifecycle.parking import sleeper_for
-from functions.domain.lifecycle.state import Purpose, Target
+from functions.domain.lifecycle.state import Target
 from functions.domain.lifecycle.vm import Vm
 
 
 def make_vm(seen: Observation) -> Action | None:
     """Reserve a VM as `making` does; the stopped one if it is where the interval is wanted."""
     action = making.make_vm(seen)
-    if not isinstance(action, Reserve) or action.purpose is not Purpose.START:
+    if not isinstance(action, Reserve):
         return action
     wanted = next((i for i in seen.intervals if i.start == action.interval_start), None)
     vm = sleeper_for(seen, wanted) if wanted is not None else None
