@@ -38,7 +38,8 @@ class Guest:
         }
         self.metadata = FakeMetadataServer(values)
         self.metadata.__enter__()
-        self._log = (folder / f"{instance.name}.log").open("w")
+        # One that is started again goes on in its log, as on a serial console.
+        self._log = (folder / f"{instance.name}.log").open("a")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "vm_runtime"],
             env={**os.environ, HOST_VARIABLE: self.metadata.host, **environment},
@@ -107,8 +108,9 @@ class Guests(threading.Thread):
 
     def _turn(self) -> None:
         present = self._model.instances()
-        for key in [key for key in self._guests if key not in present]:
-            self._guests.pop(key).close()
+        for key in list(self._guests):
+            if key not in present or present[key].status == "TERMINATED":
+                self._guests.pop(key).close()
         for key, instance in present.items():
             guest = self._guests.get(key)
             if guest is None and instance.status == "RUNNING":
