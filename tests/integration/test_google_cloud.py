@@ -17,6 +17,7 @@ from functions.domain.lifecycle.state import Phase
 from functions.wire import WakeUp, WakeUpKind, encode_wake_up
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import Latest
+from vm_runtime.contract.job import KeepDisk
 from vm_runtime.contract.ledger import LedgerEntry, SegmentKind
 from vm_runtime.contract.progress import Progress, RunState
 
@@ -36,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoogleSite]:
     """One deployment with three jobs under way, each of which has met its trouble.
 
     `mover` trains where it has become dirty, `spot` is preempted, and `stocked` has no capacity
-    where it is planned.
+    where it is planned; it has a data disk.
     """
     with google_site.google_site(tmp_path_factory.mktemp("site")) as site:
         site.grid.set("DE", 30)
@@ -44,7 +45,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoogleSite]:
         site.model.faults.stock_outs.add("europe-west2-b")
         site.submit("mover", steps=1000, hold_at=200, region=MOVER[0], allowed_regions=MOVER)
         site.submit("spot", steps=250, hold_at=50, region="europe-southwest1")
-        site.submit("stocked", steps=100, hold_at=0, region="europe-west2")
+        disk = KeepDisk(size_gb=100)
+        site.submit("stocked", steps=100, hold_at=0, region="europe-west2", keep_disk=disk)
         site.release("stocked")
         site.tick()
         make_dirty_and_await_move(site)
@@ -141,6 +143,10 @@ def test_a_zone_without_capacity_is_left_for_another(site: GoogleSite) -> None:
     assert zones
     assert "europe-west2-b" not in zones
     assert all(zone.startswith("europe-west2-") for zone in zones)
+    # One data disk was made with the VM that never ran, one with the VM that did.
+    site.wait(lambda: not site.data_disks(), "data disks to be removed")
+    assert site.model.calls["delete_disk"] >= 2
+    assert site.state("stocked").disks_named == 2
     said = [line["message"] for line in site.lines("start_vm")]
     assert any("does not have enough resources" in str(text) for text in said)
 

@@ -161,6 +161,11 @@ class GoogleSite:
             found = self.model.instances().items()
             return {key[1]: key[0] for key, one in found if one.labels["job"] == job_id}
 
+    def data_disks(self) -> list[str]:
+        """Return the names of the data disks that are there now."""
+        with self.model.lock:
+            return [name for _, name in self.model.shelf.disks if name.endswith("-data")]
+
     def wait(self, look: object, what: str) -> None:
         """Wait until `look()` holds; fail with the ends of all logs if it does not."""
         try:
