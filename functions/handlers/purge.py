@@ -4,6 +4,7 @@ Only VMs, disks and snapshots with our labels are ever listed, and so only these
 Nothing in the bucket is touched. Whatever is there again is removed again, until nothing is left.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,9 @@ T = TypeVar("T", Disk, Snapshot)
 
 LOOK_EVERY_S = 5.0
 """A VM goes within half a minute or two, a disk within seconds."""
+
+ASK_AGAIN_AFTER = 12
+"""Looks, a minute: an operation may fail after its call has worked, and nobody looks at it."""
 
 
 class Kind(StrEnum):
@@ -77,6 +81,8 @@ class Purge:
     def __init__(self, fleet: VmFleet, disks: DiskFleet) -> None:
         """Take where VMs, disks and snapshots are."""
         self._fleet, self._disks = fleet, disks
+        self._looks: Counter[tuple[Kind, str, str]] = Counter()
+        """How often something was seen that could go."""
         self._refused: dict[tuple[Kind, str, str], SchedulerError] = {}
         """Why a call failed the last time."""
         self._denied: dict[Kind, PermissionDeniedError] = {}
@@ -132,6 +138,10 @@ class Purge:
         if thing.kind in self._denied or users - ours:
             return False
         if users or thing.status == DiskStatus.DELETING:
+            return True
+        looks = self._looks[thing.key]
+        self._looks[thing.key] += 1
+        if looks % ASK_AGAIN_AFTER and thing.key not in self._refused:
             return True
         try:
             self._delete(thing.resource)

@@ -229,12 +229,23 @@ def test_a_vm_that_comes_meanwhile_goes_too(cloud: ComputeEngine) -> None:
     assert (left, names(cloud)) == ((), set())
 
 
+def test_what_goes_slowly_is_asked_to_go_once_a_minute(cloud: ComputeEngine) -> None:
+    """Not at each look; but an operation that fails later is not the end of it."""
+    running(cloud, 3)
+    cloud.model.faults.slow_operations_s = 170
+
+    remove_all(purge(cloud), Asked(project="green", yes=True, wait_s=600))
+
+    assert cloud.model.calls["delete"] == 3
+    assert names(cloud) == set()
+
+
 def test_patience_ends(cloud: ComputeEngine) -> None:
     """A VM that hangs on its way down is named; it goes on going."""
     running(cloud, 3)
     cloud.model.faults.slow_operations_s = 7200
 
-    with pytest.raises(UnavailableError, match="asked to go, and still STOPPING after 60 s"):
+    with pytest.raises(UnavailableError, match="asked to go, and still TERMINATED after 60 s"):
         remove_all(purge(cloud), Asked(project="green", yes=True, wait_s=60))
 
 
