@@ -81,6 +81,8 @@ class Purge:
     def __init__(self, fleet: VmFleet, disks: DiskFleet) -> None:
         """Take where VMs, disks and snapshots are."""
         self._fleet, self._disks = fleet, disks
+        self._ours: set[str] = set()
+        """VMs that were seen: a disk may name one as its user that has just gone."""
         self._looks: Counter[tuple[Kind, str, str]] = Counter()
         """How often something was seen that could go."""
         self._refused: dict[tuple[Kind, str, str], SchedulerError] = {}
@@ -125,17 +127,17 @@ class Purge:
         while True:
             stock = self.look()
             on_look(stock)
-            ours = {thing.name for thing in stock.things if thing.kind is Kind.VM}
-            goes_on = [self._remove(thing, ours) for thing in stock.things]
+            self._ours |= {thing.name for thing in stock.things if thing.kind is Kind.VM}
+            goes_on = [self._remove(thing) for thing in stock.things]
             if not any(goes_on) or waited_s >= patience_s:
-                return tuple(self._left(one, ours, waited_s) for one in stock.things)
+                return tuple(self._left(one, waited_s) for one in stock.things)
             sleep(LOOK_EVERY_S)
             waited_s += LOOK_EVERY_S
 
-    def _remove(self, thing: Thing, ours: set[str]) -> bool:
+    def _remove(self, thing: Thing) -> bool:
         """Ask for its removal; return whether to look again is of any use."""
         users = set(thing.resource.users) if isinstance(thing.resource, Disk) else set()
-        if thing.kind in self._denied or users - ours:
+        if thing.kind in self._denied or users - self._ours:
             return False
         if users or thing.status == DiskStatus.DELETING:
             return True
@@ -164,9 +166,9 @@ class Purge:
             case Snapshot():
                 self._disks.delete_snapshot(resource, request_id=request_id)
 
-    def _left(self, thing: Thing, ours: set[str], waited_s: float) -> Left:
+    def _left(self, thing: Thing, waited_s: float) -> Left:
         error = self._denied.get(thing.kind) or self._refused.get(thing.key)
-        return Left(thing, str(error) if error else _why(thing, ours, waited_s), error)
+        return Left(thing, str(error) if error else _why(thing, self._ours, waited_s), error)
 
 
 def _why(thing: Thing, ours: set[str], waited_s: float) -> str:
