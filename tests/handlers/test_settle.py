@@ -11,7 +11,9 @@ from sample_jobs import SHORT, job, steps_of
 from simulated_clock import START
 
 from forecaster.series import IntensityDay, IntensityHour
+from functions.domain.accounting import receipt as receipts
 from functions.domain.accounting.document import Receipt
+from functions.domain.accounting.energy import Usage
 from functions.domain.lifecycle.state import Phase
 from functions.domain.lifecycle.timing import Timing
 from functions.errors import InvalidInputError, StaleStateError
@@ -173,6 +175,37 @@ def test_estimates_keep_a_receipt_open_and_the_tick_renews_it(
     assert receipt.estimated_hours == 0
     assert receipt.emissions_gco2eq == pytest.approx(0.5 * draft.emissions_gco2eq)
     assert receipt.revisions[-1].revised_gco2eq == pytest.approx(-receipt.emissions_gco2eq)
+    assert world.state("digits").settled
+
+
+def test_nothing_is_computed_again_while_nothing_new_is_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A job whose hours are estimates is looked at for days; only other hours make a receipt."""
+    world = finished(room_h=14)
+    made: list[datetime] = []
+    real, hours = receipts.usage_of, world.grid.recent_hours
+
+    def counted(*args: object, **kwargs: object) -> Usage:
+        made.append(world.clock.now())
+        return real(*args, **kwargs)  # type: ignore[arg-type]
+
+    def estimated(grid_zone: str, now: datetime) -> list[IntensityHour]:
+        return [replace(hour, estimated=True) for hour in hours(grid_zone, now)]
+
+    monkeypatch.setattr(world.grid, "recent_hours", estimated)
+    monkeypatch.setattr(receipts, "usage_of", counted)
+    tick_on(world, 10)
+    assert receipt_in(world).estimated_hours > 0
+    stored, count = world.store.read(object_names.receipt("digits")), len(made)
+
+    tick_on(world, 3)
+    assert not world.state("digits").settled
+    assert (len(made), world.store.read(object_names.receipt("digits"))) == (count, stored)
+
+    monkeypatch.setattr(world.grid, "recent_hours", hours)  # the publisher's final values
+    tick_on(world)
+    assert len(made) == count + 1
     assert world.state("digits").settled
 
 

@@ -87,6 +87,8 @@ class Receipt:
     """How energy was found."""
     revisions: tuple[Revision, ...] = Field(min_length=1)
     """How the total came about, oldest first; the last one is in force."""
+    evidence_sha256: str = ""
+    """Digest of all that it was made from: the same evidence would make the same receipt."""
     schema_version: Literal[1] = 1
     """Version of this document."""
 

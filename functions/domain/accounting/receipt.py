@@ -1,11 +1,13 @@
 """Makes the receipt of a job that is over: energy as booked, carbon as published afterwards."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
 from forecaster.series import Basis
+from functions._version import __version__
 from functions.domain.accounting.baselines import Work, baselines_of
 from functions.domain.accounting.document import Receipt
 from functions.domain.accounting.energy import HOUR, Actual, Usage, floor_hour, rows_of, usage_of
@@ -55,6 +57,25 @@ class Evidence:
     looks: Callable[[], Sequence[Look]] = tuple
     """Reads when it was planned, on which forecast; many objects, asked for only when needed."""
 
+    def digest(self, now: datetime) -> str:
+        """Return what changes when the receipt may: with a document, an hour, a version of ours.
+
+        Until the deadline also with each hour that begins, since the oracle may use it. Looks do
+        not change: plans and forecasts are written once.
+        """
+        seen_until = min(now, self.job.effective_deadline or now)
+        parts = (
+            *(__version__, floor_hour(seen_until), self.outcome, self.closed_at),
+            *(self.job, self.manifest, *self.ledger, *self.lifetimes),
+            *(self.basis, self.source, self.prices),
+            *(each for zone in sorted(self.actual) for each in (zone, *self._hours_of(zone))),
+        )
+        return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()
+
+    def _hours_of(self, grid_zone: str) -> list[tuple[datetime, float, bool]]:
+        hours = sorted(self.actual[grid_zone].items())
+        return [(start, hour.gco2eq_per_kwh, hour.estimated) for start, hour in hours]
+
 
 def make_receipt(found: Evidence, *, now: datetime, before: Receipt | None = None) -> Receipt:
     """Return what the job emitted, and what other ways to do it would have.
@@ -64,11 +85,15 @@ def make_receipt(found: Evidence, *, now: datetime, before: Receipt | None = Non
     Args:
         found: what it is made from.
         now: when it is made.
-        before: the receipt that it replaces: returned as it is if nothing has changed.
+        before: the receipt that it replaces: returned as it is, and nothing is computed, if the
+            evidence is the same.
 
     Raises:
         InvalidInputError: a VM ran in an unknown compute zone.
     """
+    digest = found.digest(now)
+    if before is not None and before.evidence_sha256 == digest:
+        return before
     job, manifest = found.job, found.manifest
     step = manifest.step if manifest else 0
     used = usage_of(job, found.ledger, found.lifetimes, final_step=step)
@@ -110,10 +135,12 @@ def make_receipt(found: Evidence, *, now: datetime, before: Receipt | None = Non
         zones=tuple(_zones(found, rows)),
         energy_basis=_energy_basis(job, found.ledger),
         revisions=revisions,
+        evidence_sha256=digest,
     )
-    if before is not None and replace(receipt, created_at=before.created_at) == before:
-        return before
-    return receipt
+    if before is None:
+        return receipt
+    same = replace(receipt, created_at=before.created_at)
+    return same if replace(same, evidence_sha256=before.evidence_sha256) == before else receipt
 
 
 def saved_gco2eq(receipt: Receipt, policy: Policy) -> float | None:
