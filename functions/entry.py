@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cloudevents.http import CloudEvent
-from flask import Request, abort, jsonify, request
+from flask import Request, abort, current_app, has_app_context, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from functions import bootstrap, logs
@@ -31,6 +31,33 @@ _LOG = logging.getLogger(__name__)
 
 _LARGEST_ENCODED = LARGEST_BYTES * 4 // 3 + 4
 """Characters of the largest message in base64."""
+
+LARGEST_REQUEST_BYTES = 2 * LARGEST_BYTES
+"""Of a whole request: a message in base64 with what Pub/Sub puts around it."""
+
+
+def bound_requests() -> None:
+    """Refuse larger requests before they are read, with a line that says so.
+
+    The framework reads and parses a request before it calls the function; it loads the functions
+    within its app's context.
+    """
+    if not has_app_context():
+        return  # imported by something else than the framework
+    current_app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST_BYTES
+    current_app.register_error_handler(413, _too_large)
+
+
+def _too_large(_: Exception) -> ResponseReturnValue:
+    logs.set_up()
+    told = {"event": "message_refused"}
+    text = (
+        f"request: expected at most {LARGEST_REQUEST_BYTES} bytes, found"
+        f" {request.content_length or 'more'}; it was not read. Find out who sends that: a message"
+        " of the topic ends as a dead letter after its tries."
+    )
+    _LOG.error("%s", text, extra=told)
+    return jsonify(error=text), 413
 
 
 def run_tick(request: Request) -> ResponseReturnValue:

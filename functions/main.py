@@ -8,6 +8,8 @@ from flask.typing import ResponseReturnValue
 from functions import entry
 from functions.domain.lifecycle.actions import Owner
 
+entry.bound_requests()
+
 
 @functions_framework.http
 def forecast(request: Request) -> ResponseReturnValue:

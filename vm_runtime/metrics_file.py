@@ -18,7 +18,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from vm_runtime.contract import object_names
-from vm_runtime.storage.port import BlobNotFoundError, BlobStore
+from vm_runtime.storage.port import BlobNotFoundError, BlobStore, BlobTooLargeError
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +63,10 @@ class MetricsFile:
             try:
                 blob = self._store.read(self._name)
             except BlobNotFoundError:
+                return
+            except BlobTooLargeError as error:
+                _log.warning("the metrics begin anew: %s", error)
+                self._generation = self._listed_generation()
                 return
             self._generation = blob.generation
             try:
@@ -112,10 +116,12 @@ class MetricsFile:
     def look_again(self) -> None:
         """Accept what lies there now as what is to be replaced: the lease is held surely."""
         with self._writing:
-            try:
-                self._generation = self._store.read(self._name).generation
-            except BlobNotFoundError:
-                self._generation = 0
+            self._generation = self._listed_generation()
+
+    def _listed_generation(self) -> int:
+        """Return the file's generation, 0 if there is none; it is not read."""
+        found = (info for info in self._store.list(self._name) if info.name == self._name)
+        return next((info.generation for info in found), 0)
 
     def _cut(self, step: int) -> None:
         """Drop what lies after a step."""

@@ -19,7 +19,7 @@ from vm_runtime.contract.job import Job
 from vm_runtime.contract.lease import Lease
 from vm_runtime.contract.ledger import LedgerEntry, VmLifetime
 from vm_runtime.contract.progress import Progress
-from vm_runtime.storage.port import BlobStore
+from vm_runtime.storage.port import LARGEST_READ_BYTES, BlobStore
 
 T = TypeVar("T")
 
@@ -81,7 +81,8 @@ class JobReader:
     def _curve(self) -> tuple[MetricPoint, ...]:
         name = names.metrics(self._job_id)
         for info in self._store.list(name):
-            if info.name == name and info.generation != self._metrics[0]:
+            is_new = info.name == name and info.generation != self._metrics[0]
+            if is_new and info.size_bytes <= LARGEST_READ_BYTES:
                 text = self._store.read(name).data.decode(errors="replace")
                 self._metrics = info.generation, parse_metrics(text, name=name)
         return self._metrics[1]

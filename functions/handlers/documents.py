@@ -13,11 +13,16 @@ from functions.errors import (
     UnavailableError,
 )
 from vm_runtime.contract import object_names
+from vm_runtime.contract.checkpoint import Latest
 from vm_runtime.contract.codec import DocumentError, decode, encode
+from vm_runtime.contract.lease import Lease
+from vm_runtime.contract.progress import Progress
 from vm_runtime.storage.port import (
+    Blob,
     BlobInfo,
     BlobNotFoundError,
     BlobStore,
+    BlobTooLargeError,
     PreconditionFailedError,
     StorageDeniedError,
     StorageError,
@@ -28,6 +33,14 @@ T = TypeVar("T")
 
 _REMEMBERED = 1024
 """Documents kept decoded: most looks find most of them unchanged."""
+
+_LARGEST = 2**23
+"""Bytes; the receipt of a job that ran for 120 days has half of it."""
+
+_LARGEST_OF_A_VM = 2**20
+"""Bytes of what VMs write, so perhaps a job's own code, and each look reads, in many threads."""
+
+_OF_A_VM = frozenset({Lease, Latest, Progress})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +69,7 @@ class Documents:
                 blob = self._store.read(name)
             except BlobNotFoundError:
                 return None
+        _check_size(kind, blob)
         any_kind: Any = kind
         try:
             document = _decoded(any_kind, blob.data, name)
@@ -132,6 +146,16 @@ def _decoded(kind: Any, data: bytes, name: str) -> Any:  # noqa: ANN401 - a docu
     return decode(kind, data, name=name)
 
 
+def _check_size(kind: type[Any], blob: Blob) -> None:
+    """Refuse before it is parsed what would take twenty times as much memory then."""
+    largest = _LARGEST_OF_A_VM if kind in _OF_A_VM else _LARGEST
+    if len(blob.data) > largest:
+        raise InvalidInputError(
+            f"{blob.name}: expected a {kind.__name__} of at most {largest} bytes, found"
+            f" {len(blob.data)}. Find out who wrote it, and restore the object's older version."
+        )
+
+
 def _check_owner(document: object, name: str) -> None:
     """Refuse a job's document in another's folder: VMs would be made in the other's name."""
     said = getattr(document, "job_id", None)
@@ -159,6 +183,8 @@ def _mapped(name: str) -> Iterator[None]:
         raise UnavailableError(f"{name}: the bucket did not answer ({error})") from error
     except BlobNotFoundError:
         raise  # the caller's own business
+    except BlobTooLargeError as error:
+        raise InvalidInputError(str(error)) from error
     except StorageError as error:
         raise InvalidInputError(
             f"{name[:200]!r}: the bucket has no such name ({error}). A document that was edited by"

@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,29 @@ def test_what_is_no_message_of_ours_is_refused(
     assert line["severity"] == "ERROR"
     assert "expected" in line["message"] or "found" in line["message"]
     assert len(line["message"]) < 600
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_huge_request_is_not_even_read(
+    make_client: Callable[[str], FlaskClient], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """413 by its length alone, before anybody asks who sends it; one line says what to do."""
+
+    class Unreadable(BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise AssertionError("it was read")
+
+    answer = make_client(name).post(
+        "/",
+        input_stream=Unreadable(),
+        content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": "1000000000"},
+    )
+
+    assert answer.status_code == 413
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["severity"], line["event"]) == ("ERROR", "message_refused")
+    assert "1000000000; it was not read. Find out who sends that" in line["message"]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

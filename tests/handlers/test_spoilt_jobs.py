@@ -1,4 +1,4 @@
-"""A thousand jobs, ten of them spoilt in ten ways: each is named, and all others go on."""
+"""A thousand jobs, twelve of them spoilt in twelve ways: each is named, and all others go on."""
 
 import json
 import logging
@@ -58,6 +58,8 @@ SPOILT: dict[str, tuple[Callable[[World], None], str]] = {
     "job-5": (edited(object_names.state("job-5"), phase="on holiday"), "phase"),
     "job-6": (lambda world: world.store.delete(object_names.state("job-6")), "cut off"),
     "job-7": (written(object_names.progress("job-7"), b"[" * 2**20), "progress.json"),
+    "job-10": (written(object_names.progress("job-10"), b" " * (2**20 + 1)), "at most 1048576"),
+    "job-11": (written(object_names.job("job-11"), b" " * (2**24 + 1)), "at most 16777216"),
     NO_TEMPLATE: (lambda _: None, "template"),
     NO_RIGHT: (lambda _: None, "Grant"),
 }

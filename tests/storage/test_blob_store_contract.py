@@ -10,8 +10,10 @@ import pytest
 
 from vm_runtime.storage.gcs import GcsBlobStore
 from vm_runtime.storage.port import (
+    LARGEST_READ_BYTES,
     BlobNotFoundError,
     BlobStore,
+    BlobTooLargeError,
     PreconditionFailedError,
     StorageError,
 )
@@ -38,6 +40,18 @@ def test_read_returns_what_was_written(store: BlobStore, data: bytes) -> None:
     generation = store.write("jobs/a/x.json", data)
     blob = store.read("jobs/a/x.json")
     assert (blob.name, blob.data, blob.generation) == ("jobs/a/x.json", data, generation)
+
+
+def test_what_is_no_document_is_not_read(store: BlobStore, tmp_path: Path) -> None:
+    """A read is bounded, whoever wrote the object; a download is not."""
+    store.write("a", bytes(LARGEST_READ_BYTES))
+    store.write("b", bytes(LARGEST_READ_BYTES + 1))
+
+    assert len(store.read("a").data) == LARGEST_READ_BYTES
+    with pytest.raises(BlobTooLargeError, match="restore the object's older version"):
+        store.read("b")
+    store.download("b", tmp_path / "b")
+    assert (tmp_path / "b").stat().st_size == LARGEST_READ_BYTES + 1
 
 
 def test_an_absent_object_is_not_found(store: BlobStore, tmp_path: Path) -> None:

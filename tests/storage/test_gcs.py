@@ -2,6 +2,7 @@
 
 import random
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import BinaryIO
@@ -13,6 +14,8 @@ from vm_runtime.checkpoint import Checkpoints, CheckpointWriteError
 from vm_runtime.contract.clock import SystemClock
 from vm_runtime.storage.gcs import GcsBlobStore, isolate_randomness
 from vm_runtime.storage.port import (
+    LARGEST_READ_BYTES,
+    BlobTooLargeError,
     PreconditionFailedError,
     StorageDeniedError,
     StorageUnavailableError,
@@ -90,6 +93,23 @@ def test_patience_is_bounded(gcs: GcsBlobStore, proxy: FaultyProxy, status: int)
     with pytest.raises(StorageUnavailableError):
         gcs.read("a")
     assert time.monotonic() - begin < 5
+
+
+def test_an_object_that_is_too_large_is_never_in_memory(
+    make_gcs_store: Callable[..., GcsBlobStore],
+) -> None:
+    """The answer is broken off: a job's code could write gigabytes where a document is expected."""
+    gcs = make_gcs_store()
+    gcs.upload("jobs/a/progress.json", lambda file: file.writelines(PIECE for _ in range(80)))
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(BlobTooLargeError):
+            gcs.read("jobs/a/progress.json")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * LARGEST_READ_BYTES
 
 
 def test_a_server_that_is_not_there_is_unavailable(

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from vm_runtime.storage.names import split_name
 from vm_runtime.storage.port import (
+    LARGEST_READ_BYTES,
     Blob,
     BlobInfo,
     BlobNotFoundError,
+    BlobTooLargeError,
     Fill,
     PreconditionFailedError,
 )
@@ -36,6 +38,8 @@ class MemoryBlobStore:
         with self._lock:
             if name not in self._blobs:
                 raise BlobNotFoundError(f"{name}: expected an object, found none.")
+            if len(self._blobs[name].data) > LARGEST_READ_BYTES:
+                raise BlobTooLargeError(name)
             return self._blobs[name]
 
     def write(self, name: str, data: bytes, *, if_generation: int | None = None) -> int:
@@ -85,7 +89,10 @@ class MemoryBlobStore:
 
     def download(self, name: str, target: Path) -> None:
         """Write an object's content to `target`."""
-        data = self.read(name).data
+        with self._lock:
+            if name not in self._blobs:
+                raise BlobNotFoundError(f"{name}: expected an object, found none.")
+            data = self._blobs[name].data
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
 

@@ -18,9 +18,11 @@ from typing import BinaryIO
 
 from vm_runtime.storage.names import RESERVED, split_name
 from vm_runtime.storage.port import (
+    LARGEST_READ_BYTES,
     Blob,
     BlobInfo,
     BlobNotFoundError,
+    BlobTooLargeError,
     Fill,
     PreconditionFailedError,
     StorageDeniedError,
@@ -69,10 +71,13 @@ class FileBlobStore:
         return self._folder.as_uri()
 
     def read(self, name: str) -> Blob:
-        """Return the object; raises `BlobNotFoundError`."""
+        """Return the object; raises `BlobNotFoundError`, `BlobTooLargeError`."""
         with _mapped(name), self._path(name).open("rb") as file:
             # A write replaces the inode, so what is open keeps its content and its generation.
-            return Blob(name=name, data=file.read(), generation=os.fstat(file.fileno()).st_mtime_ns)
+            status = os.fstat(file.fileno())
+            if status.st_size > LARGEST_READ_BYTES:
+                raise BlobTooLargeError(name)
+            return Blob(name=name, data=file.read(), generation=status.st_mtime_ns)
 
     def write(self, name: str, data: bytes, *, if_generation: int | None = None) -> int:
         """Write atomically and return the new generation; raises `PreconditionFailedError`."""

@@ -7,14 +7,17 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from vm_runtime.storage.names import split_name
 from vm_runtime.storage.port import (
+    LARGEST_READ_BYTES,
     Blob,
     BlobInfo,
     BlobNotFoundError,
+    BlobTooLargeError,
     Fill,
     PreconditionFailedError,
     StorageDeniedError,
@@ -23,6 +26,7 @@ from vm_runtime.storage.port import (
 )
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
     from google.api_core.retry import Retry
     from google.cloud import storage
     from google.cloud.storage.fileio import BlobWriter
@@ -53,6 +57,19 @@ def isolate_randomness() -> None:
             setattr(module, "random", random.Random())  # noqa: B010, S311  not a declared name
 
 
+class _Bounded(BytesIO):
+    """Takes what is downloaded, piece by piece, and breaks off before it is too much."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def write(self, data: "ReadableBuffer") -> int:
+        if self.tell() + memoryview(data).nbytes > LARGEST_READ_BYTES:
+            raise BlobTooLargeError(self._name)
+        return super().write(data)
+
+
 class GcsBlobStore:
     """A `BlobStore` on one bucket; retries what is transient for a bounded time."""
 
@@ -80,14 +97,13 @@ class GcsBlobStore:
         return f"gs://{self._bucket_name}"
 
     def read(self, name: str) -> Blob:
-        """Return the object; raises `BlobNotFoundError`."""
+        """Return the object; raises `BlobNotFoundError`, `BlobTooLargeError`."""
         blob = self._blob(name)
+        content = _Bounded(f"{self.url}/{name}")
         with _mapped(f"{self.url}/{name}"):
             # One request: its headers carry the generation of the very bytes that came with it.
-            data = blob.download_as_bytes(
-                timeout=_TIMEOUT_S, retry=self._retry, single_shot_download=True
-            )
-            return Blob(name=name, data=data, generation=int(blob.generation))
+            blob.download_to_file(content, timeout=_TIMEOUT_S, retry=self._retry)
+            return Blob(name=name, data=content.getvalue(), generation=int(blob.generation))
 
     def write(self, name: str, data: bytes, *, if_generation: int | None = None) -> int:
         """Write atomically and return the new generation; raises `PreconditionFailedError`."""

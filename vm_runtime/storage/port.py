@@ -10,12 +10,27 @@ Fill: TypeAlias = Callable[[BinaryIO], object]
 """Writes an object's content into a stream that only takes `write`; may be called again."""
 
 
+LARGEST_READ_BYTES = 2**24
+"""Of an object that `read` returns; documents have a hundredth of it. Larger ones: `download`."""
+
+
 class StorageError(Exception):
     """Base of everything that a blob store raises."""
 
 
 class BlobNotFoundError(StorageError):
     """There is no object of that name."""
+
+
+class BlobTooLargeError(StorageError):
+    """The object has more than `LARGEST_READ_BYTES`: no document of ours, and not read."""
+
+    def __init__(self, name: str) -> None:
+        """Say whose fault it is likely to be."""
+        super().__init__(
+            f"{name}: expected at most {LARGEST_READ_BYTES} bytes, found more. It is no document"
+            " of SmartScheduler's: find out who wrote it, and restore the object's older version."
+        )
 
 
 class PreconditionFailedError(StorageError):
@@ -58,7 +73,7 @@ class BlobStore(Protocol):
     """
 
     def read(self, name: str) -> Blob:
-        """Return the object; raises `BlobNotFoundError`."""
+        """Return the object; raises `BlobNotFoundError`, `BlobTooLargeError`."""
         ...
 
     def write(self, name: str, data: bytes, *, if_generation: int | None = None) -> int:
