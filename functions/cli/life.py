@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from functions.cli.jobfile import read_source
+from functions.cli.local.wanted import deadline_of
 from functions.domain.lifecycle.state import Phase, Verb
 from functions.handlers.documents import Documents
 from functions.handlers.finding import find_state
@@ -19,18 +20,26 @@ from vm_runtime.storage import open_store
 from vm_runtime.storage.port import BlobStore
 
 
-def wish_for(
-    verb: Verb, job: str, bucket: str, *, source: Path | None = None, as_json: bool
+def wish_for(  # noqa: PLR0913 - one wish, with what it brings along
+    verb: Verb,
+    job: str,
+    bucket: str,
+    *,
+    source: Path | None = None,
+    deadline: str | None = None,
+    as_json: bool,
 ) -> None:
     """Ask for it, and say what follows.
 
     Raises:
-        InvalidInputError: there is no such job, it cannot be had in its phase, or `source` lacks
-            the job's script.
+        InvalidInputError: there is no such job, it cannot be had in its phase, `source` lacks
+            the job's script, or `deadline` is no time to come.
     """
+    now = datetime.now(UTC)
+    until = None if deadline is None else deadline_of(deadline, now)
     store = open_store(bucket)
     files = None if source is None else _source_of(store, job, source)
-    _tell(wish(store, job, verb, datetime.now(UTC), source=files), as_json=as_json)
+    _tell(wish(store, job, verb, now, source=files, deadline=until), as_json=as_json)
 
 
 def _source_of(store: BlobStore, job_id: str, folder: Path) -> Mapping[str, bytes]:

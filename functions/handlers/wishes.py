@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from functions.domain.job import work_left_h
 from functions.domain.lifecycle.state import JobState, Phase, Verb
 from functions.domain.lifecycle.wishes import granted
-from functions.errors import StaleStateError
+from functions.errors import InvalidInputError, StaleStateError
 from functions.handlers.documents import Documents
 from functions.handlers.finding import find_state
 from functions.handlers.open_jobs import open_job
@@ -38,13 +38,14 @@ class Granted:
     or that is not known."""
 
 
-def wish(
+def wish(  # noqa: PLR0913 - one wish, with what it brings along
     store: BlobStore,
     job_id: str,
     verb: Verb,
     now: datetime,
     *,
     source: Mapping[str, bytes] | None = None,
+    deadline: datetime | None = None,
 ) -> Granted:
     """Grant a person's wish for one job; a wish that was granted before changes nothing.
 
@@ -56,9 +57,11 @@ def wish(
         verb: what is asked for.
         now: when, by the person's clock.
         source: with `retry`: files that take the place of the job's own, such as a mended script.
+        deadline: with `resume` and `retry`: the job's new one.
 
     Raises:
-        InvalidInputError: there is no such job, or the wish makes no sense for it now.
+        InvalidInputError: there is no such job, the wish makes no sense for it now, or the new
+            deadline is over.
         StaleStateError: others kept writing the state.
     """
     documents = Documents(store)
@@ -67,8 +70,12 @@ def wish(
         found = find_state(store, job_id)
         before = found.document
         after = granted(before, verb, now)
+        if deadline is not None:
+            _check_deadline(before, deadline, now, is_at_rest=after is not before)
         if after is not before:
             try:
+                if deadline is not None:
+                    _put_deadline(documents, job_id, deadline)
                 if verb is Verb.RETRY:
                     _prepare_retry(documents, store, job_id, source or {})
                 documents.write(name, after, if_generation=found.generation)
@@ -76,6 +83,32 @@ def wish(
                 continue
         return _told(documents, after, verb, now, changed=after is not before)
     raise StaleStateError(f"{name}: changed under {TRIES} writes in a row; try again")
+
+
+def _check_deadline(
+    state: JobState, deadline: datetime, now: datetime, *, is_at_rest: bool
+) -> None:
+    if not is_at_rest:
+        raise InvalidInputError(
+            f"deadline: expected a job at rest, found {state.job_id} {state.phase}: its plan counts"
+            f" on the deadline that it has. Pause it first: smartscheduler pause {state.job_id}"
+        )
+    if deadline <= now:
+        raise InvalidInputError(
+            f"deadline: expected a time after now ({now:%Y-%m-%d %H:%M} UTC), found"
+            f" {deadline.astimezone(UTC):%Y-%m-%d %H:%M} UTC. Give a later one."
+        )
+
+
+def _put_deadline(documents: Documents, job_id: str, deadline: datetime) -> None:
+    """Write the new deadline before the phase: a crash in between leaves the job at rest."""
+    name = object_names.job(job_id)
+    found = documents.find(Job, name)
+    if found is None:
+        raise InvalidInputError(f"{name}: expected an object, found none. Submit the job anew.")
+    if found.document.deadline != deadline:
+        later = replace(found.document, deadline=deadline)
+        documents.write(name, later, if_generation=found.generation)
 
 
 def _prepare_retry(

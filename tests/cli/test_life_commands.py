@@ -13,6 +13,7 @@ from functions.cli import app
 from functions.domain.lifecycle.state import JobState, Phase
 from functions.handlers.documents import Documents
 from vm_runtime.contract import object_names
+from vm_runtime.contract.job import Job
 from vm_runtime.storage import open_store
 
 NAME = object_names.state("digits")
@@ -75,6 +76,23 @@ def test_resume_says_that_the_deadline_cannot_be_met(url: str) -> None:
 
     assert "h late" in told
     assert "as early as can be" in told
+
+
+def test_resume_takes_a_new_deadline(url: str) -> None:
+    """As a duration from now; what is none is refused and changes nothing."""
+    state = Documents(open_store(url)).get(JobState, NAME)
+    put(url, replace(state, phase=Phase.PAUSED))
+
+    refused = run("resume", "digits", "--bucket", url, "--deadline", "soon")
+    assert refused.exit_code == 2
+    assert phase(url) is Phase.PAUSED
+    now = datetime.now(UTC)
+    assert run("resume", "digits", "--bucket", url, "--deadline", "48h").exit_code == 0
+
+    deadline = Documents(open_store(url)).get(Job, object_names.job("digits")).deadline
+    assert deadline is not None
+    assert timedelta(hours=48) <= deadline - now < timedelta(hours=49)
+    assert phase(url) is Phase.ACTIVE
 
 
 def test_cancel_prints_json_for_programs(url: str) -> None:

@@ -1,7 +1,7 @@
 """Pause, resume, cancel and retry in the simulated world: what each does, and what it costs."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from control_plane import Chaos, World
@@ -13,11 +13,13 @@ from simulated_clock import START
 from functions.domain.accounting.document import Receipt
 from functions.domain.lifecycle.actions import Owner
 from functions.domain.lifecycle.state import Block, Phase, Verb
+from functions.domain.lifecycle.timing import Timing
 from functions.domain.plan.document import Plan
-from functions.errors import InvalidInputError
+from functions.errors import InvalidInputError, UnavailableError
 from functions.handlers.documents import Documents
 from functions.handlers.reconcile import reconcile
 from functions.handlers.settle import write_receipt
+from functions.handlers.tick import tick
 from functions.wire import WakeUp, WakeUpKind
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import Latest
@@ -111,6 +113,80 @@ def test_a_resume_that_comes_too_late_for_the_deadline_says_so(
 
     assert "the deadline cannot be met" in caplog.text
     assert world.state("digits").phase is Phase.FINISHED
+
+
+def test_resume_with_a_new_deadline_plans_by_it(world: World) -> None:
+    """The old one is over; the job and its receipt know the new one, and the plan uses its room."""
+    world.wish("digits", Verb.PAUSE)
+    rest(world)
+    world.run(lambda: world.clock.now() > START + timedelta(hours=7), at_most_h=8)
+    later = world.clock.now() + timedelta(hours=12)
+
+    granted = world.wish("digits", Verb.RESUME, deadline=later)
+    world.run(world.is_over, at_most_h=13)
+    tick(world.ports, Timing())
+
+    assert granted.late_h is None
+    documents = Documents(world.store)
+    assert documents.get(Job, object_names.job("digits")).deadline == later
+    receipt = documents.get(Receipt, object_names.receipt("digits"))
+    assert (receipt.outcome, receipt.deadline) == (Phase.FINISHED, later)
+
+
+def test_a_deadline_that_cannot_be_had_is_refused(world: World) -> None:
+    """Of a job whose plan counts on its own one, or in the past; nothing is changed."""
+    later = world.clock.now() + timedelta(hours=12)
+    with pytest.raises(InvalidInputError, match="Pause it first"):
+        world.wish("digits", Verb.RESUME, deadline=later)
+    world.wish("digits", Verb.PAUSE)
+    with pytest.raises(InvalidInputError, match="expected a time after now"):
+        world.wish("digits", Verb.RESUME, deadline=world.clock.now())
+
+    assert Documents(world.store).get(Job, object_names.job("digits")).deadline != later
+    assert world.state("digits").phase is Phase.PAUSED
+
+
+def test_a_plan_between_two_ticks_has_its_edges_aimed_at(world: World) -> None:
+    """And those of the other jobs stay: forecast aims at all of them."""
+    other = job("other", deadline=START + timedelta(hours=20), work_h=15)
+    world.submit(other, steps_of(other))
+    world.wish("digits", Verb.PAUSE)
+    world.run(lambda: world.clock.now() > START + timedelta(hours=5, minutes=10), at_most_h=6)
+    world.wish("digits", Verb.RESUME)
+    world.run(lambda: world.state("digits").plan_id is not None, at_most_h=0.11)
+    for _ in range(2):
+        world.turn()
+
+    now = world.clock.now()
+    ends = {edge for name in ("digits", "other") for edge in edges_of(world, name)}
+    soon = {edge for edge in ends if now < edge <= now + timedelta(minutes=120)}
+    assert soon
+    assert soon <= {world.boundary, *world.boundaries}
+
+
+def edges_of(world: World, job_id: str) -> set[datetime]:
+    """Return when the job's plan starts and stops VMs."""
+    name = object_names.plan(job_id, str(world.state(job_id).plan_id))
+    plan = Documents(world.store).get(Plan, name)
+    return {edge for each in plan.intervals for edge in (each.start, each.end)}
+
+
+def test_a_scheduler_that_does_not_answer_keeps_no_job_from_its_plan(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The heartbeat finds the edges; the log says that they come some minutes late."""
+
+    def away() -> None:
+        raise UnavailableError("run projects/p/locations/l/jobs/forecast: no answer")
+
+    monkeypatch.setattr(world, "tick_now", away)
+    world.wish("digits", Verb.PAUSE)
+    rest(world)
+    world.wish("digits", Verb.RESUME)
+    world.run(world.is_over, at_most_h=12)
+
+    assert world.state("digits").phase is Phase.FINISHED
+    assert "the next full hour aims the boundary job" in caplog.text
 
 
 def test_resume_before_the_vm_has_gone_lets_it_train_on() -> None:

@@ -99,6 +99,7 @@ def test_roles_are_what_the_functions_call() -> None:
             needed[owner] |= needs(compute_making.read_template)
             needed[owner] -= {EXTERNAL_IP}
     needed["forecast"] |= needs(CloudSchedulerAlarm.aim_boundary)
+    needed["start_vm"] |= needs(CloudSchedulerAlarm.tick_now)
 
     assert needed == granted
 

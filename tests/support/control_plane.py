@@ -200,9 +200,9 @@ class World:
         self.steps_total[job.job_id] = steps_total
         submit(self.store, self, job, {job.script: b""})
 
-    def wish(self, job_id: str, verb: Verb) -> Granted:
+    def wish(self, job_id: str, verb: Verb, *, deadline: datetime | None = None) -> Granted:
         """Let a person ask for something; the command writes the state, and no message."""
-        return wish(self.store, job_id, verb, self.clock.now())
+        return wish(self.store, job_id, verb, self.clock.now(), deadline=deadline)
 
     def publish(self, message: WakeUp) -> None:
         """Queue a delivery to each function, as chaos wills."""

@@ -17,6 +17,16 @@ SourceOption = Annotated[
     ),
 ]
 
+DeadlineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--deadline",
+        metavar="WHEN",
+        help="A new one: 24h from now, or a time with offset.",
+        show_default="the job's own",
+    ),
+]
+
 
 def pause(job: JobArgument, bucket: BucketOption, *, as_json: JsonOption = False) -> None:
     """Let a job rest: its VM writes a checkpoint and goes; no new one until `resume`."""
@@ -26,12 +36,18 @@ def pause(job: JobArgument, bucket: BucketOption, *, as_json: JsonOption = False
     wish_for(Verb.PAUSE, job, bucket, as_json=as_json)
 
 
-def resume(job: JobArgument, bucket: BucketOption, *, as_json: JsonOption = False) -> None:
+def resume(
+    job: JobArgument,
+    bucket: BucketOption,
+    *,
+    deadline: DeadlineOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Let a paused job go on: it is planned anew with the time that is left."""
     from functions.cli.life import wish_for
     from functions.domain.lifecycle.state import Verb
 
-    wish_for(Verb.RESUME, job, bucket, as_json=as_json)
+    wish_for(Verb.RESUME, job, bucket, deadline=deadline, as_json=as_json)
 
 
 def cancel(job: JobArgument, bucket: BucketOption, *, as_json: JsonOption = False) -> None:
@@ -47,10 +63,11 @@ def retry(
     bucket: BucketOption,
     *,
     source: SourceOption = None,
+    deadline: DeadlineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Let a job that failed or was cancelled go on from its last checkpoint."""
     from functions.cli.life import wish_for
     from functions.domain.lifecycle.state import Verb
 
-    wish_for(Verb.RETRY, job, bucket, source=source, as_json=as_json)
+    wish_for(Verb.RETRY, job, bucket, source=source, deadline=deadline, as_json=as_json)
