@@ -20,11 +20,11 @@ resource "google_cloud_scheduler_job" "forecast" {
 
   http_target {
     http_method = "POST"
-    uri         = google_cloudfunctions2_function.forecast.service_config[0].uri
+    uri         = google_cloudfunctions2_function.this["forecast"].service_config[0].uri
 
     oidc_token {
       service_account_email = google_service_account.caller.email
-      audience              = google_cloudfunctions2_function.forecast.service_config[0].uri
+      audience              = google_cloudfunctions2_function.this["forecast"].service_config[0].uri
     }
   }
 

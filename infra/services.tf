@@ -36,7 +36,8 @@ data "google_project_service" "this" {
 
   lifecycle {
     postcondition {
-      condition     = self.service == each.value
+      # The provider reads nothing, and no id, of a service that is not enabled.
+      condition     = try(self.service == each.value && self.id != "", false)
       error_message = "enable_apis: ${each.value} is not enabled in ${var.project}; enable it (gcloud services enable ${each.value}) or set enable_apis = true."
     }
   }

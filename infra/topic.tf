@@ -55,11 +55,11 @@ resource "google_pubsub_subscription" "function" {
 
   push_config {
     # The framework reads the topic from the path.
-    push_endpoint = "${google_cloudfunctions2_function.actuator[each.key].service_config[0].uri}/${google_pubsub_topic.interval_plan.id}?pubsub_trigger=true"
+    push_endpoint = "${google_cloudfunctions2_function.this[each.key].service_config[0].uri}/${google_pubsub_topic.interval_plan.id}?pubsub_trigger=true"
 
     oidc_token {
       service_account_email = google_service_account.caller.email
-      audience              = google_cloudfunctions2_function.actuator[each.key].service_config[0].uri
+      audience              = google_cloudfunctions2_function.this[each.key].service_config[0].uri
     }
   }
 

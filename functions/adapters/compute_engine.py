@@ -137,6 +137,11 @@ class ComputeEngineFleet:
             return refused(what, spec.compute_zone, FailureKind.STOCK_OUT, error)
         except QuotaExceededError as error:
             return refused(what, spec.compute_zone, FailureKind.QUOTA, error)
+        except NotFoundError as error:
+            # Deleted since it was read? Then to read it again says what to do.
+            self._said.pop(template, None)
+            self._properties(template)
+            return refused(what, spec.compute_zone, FailureKind.OTHER, error)
         except (InvalidInputError, InUseError) as error:
             return refused(what, spec.compute_zone, FailureKind.OTHER, error)
         return read_operation(operation, spec.compute_zone)

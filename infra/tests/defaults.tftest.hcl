@@ -50,12 +50,12 @@ run "one_input_is_enough" {
   }
 
   assert {
-    condition     = alltrue([for each in google_cloudfunctions2_function.actuator : one(each.service_config).ingress_settings == "ALLOW_INTERNAL_ONLY"]) && one(google_cloudfunctions2_function.forecast.service_config).ingress_settings == "ALLOW_INTERNAL_ONLY"
+    condition     = alltrue([for each in google_cloudfunctions2_function.this : one(each.service_config).ingress_settings == "ALLOW_INTERNAL_ONLY"])
     error_message = "Functions are not reached from outside."
   }
 
   assert {
-    condition     = length([for each in google_cloudfunctions2_function.actuator : each if length(one(each.service_config).secret_environment_variables) > 0]) == 0
+    condition     = [for name, each in google_cloudfunctions2_function.this : name if length(one(each.service_config).secret_environment_variables) > 0] == ["forecast"]
     error_message = "Only forecast sees the key."
   }
 
@@ -70,7 +70,7 @@ run "one_input_is_enough" {
   }
 
   assert {
-    condition     = one(google_cloudfunctions2_function.forecast.build_config).environment_variables["UV_TORCH_BACKEND"] == "cpu"
+    condition     = one(google_cloudfunctions2_function.this["forecast"].build_config).environment_variables["UV_TORCH_BACKEND"] == "cpu"
     error_message = "The builder takes the CPU build of torch."
   }
 

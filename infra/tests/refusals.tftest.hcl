@@ -106,3 +106,91 @@ run "no_default_template" {
 
   expect_failures = [var.vms]
 }
+
+run "api_that_is_missing" {
+  command = plan
+
+  variables {
+    enable_apis = false
+  }
+
+  override_data {
+    target = data.google_project_service.this["compute.googleapis.com"]
+    values = { id = "" }
+  }
+
+  expect_failures = [data.google_project_service.this]
+}
+
+run "apis_that_somebody_else_enabled" {
+  command = plan
+
+  variables {
+    enable_apis = false
+  }
+
+  assert {
+    condition     = length(google_project_service.this) == 0
+    error_message = "Nothing is enabled here."
+  }
+}
+
+run "no_source_of_that_name" {
+  command = plan
+
+  variables {
+    intensity_source = "crystal_ball"
+  }
+
+  expect_failures = [var.intensity_source]
+}
+
+run "disk_that_holds_no_image" {
+  command = plan
+
+  variables {
+    vms = { default = { disk_gb = 5 } }
+  }
+
+  expect_failures = [var.vms]
+}
+
+run "vm_that_compute_engine_would_not_let_live" {
+  command = plan
+
+  variables {
+    vms = { default = { max_run_h = 5000 } }
+  }
+
+  expect_failures = [var.vms]
+}
+
+run "budget_of_nothing" {
+  command = plan
+
+  variables {
+    budget = { billing_account = "012345-567890-ABCDEF", usd_per_month = 0 }
+  }
+
+  expect_failures = [var.budget]
+}
+
+run "deadline_longer_than_a_vm_may_live" {
+  command = plan
+
+  variables {
+    retention = { longest_deadline_days = 200, noncurrent_days = 400 }
+  }
+
+  expect_failures = [var.retention]
+}
+
+run "time_outs_that_are_none" {
+  command = plan
+
+  variables {
+    timing = { lease_ttl_s = 5 }
+  }
+
+  expect_failures = [var.timing]
+}

@@ -1,36 +1,22 @@
 """How often Compute Engine is called for one complete move: counted, and stated in the guide."""
 
-from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-from compute_harness import ComputeEngine, connected
+from compute_control import HANDOVER, THERE, TIMING, Control, planned
+from compute_harness import connected
 from manual_clock import START
-from memory_blobs import MemoryBlobStore
 
-from functions.domain.lifecycle.actions import Owner
-from functions.domain.lifecycle.state import JobState
-from functions.domain.lifecycle.timing import Timing
 from functions.domain.lifecycle.vm import VmStatus
-from functions.domain.plan.document import Plan, PlannedInterval
 from functions.handlers.documents import Documents
-from functions.handlers.open_jobs import open_job
-from functions.handlers.reconcile import reconcile
-from functions.ports import Ports
-from functions.wire import WakeUp, WakeUpKind
+from functions.wire import WakeUpKind
 from vm_runtime.contract import object_names
 from vm_runtime.contract.checkpoint import Latest
-from vm_runtime.contract.job import Job, KeepDisk
-from vm_runtime.contract.progress import Progress, RunState
+from vm_runtime.contract.job import KeepDisk
 
 GUIDE = Path(__file__).parents[2] / "docs/operations.md"
-HERE, THERE = "europe-west3-a", "europe-west9-b"
-HANDOVER = START + timedelta(hours=2)
-TIMING = Timing()
 VERBS = {
     "aggregated_list": "instances.aggregatedList",
     "insert": "instances.insert",
@@ -54,115 +40,12 @@ VERBS = {
 """Method of our server, and the API's."""
 
 
-@dataclass
-class Control:
-    """The three functions behind the topic, over the real adapter."""
-
-    cloud: ComputeEngine
-    store: MemoryBlobStore = field(default_factory=MemoryBlobStore)
-    messages: deque[WakeUp] = field(default_factory=deque)
-    wakes: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def ports(self) -> Ports:
-        """What the handlers use of the world."""
-        nobody: Any = None
-        return Ports(
-            store=self.store,
-            fleet=self.cloud.fleet,
-            disks=self.cloud.disks,
-            publisher=self,
-            alarm=nobody,
-            intensity=nobody,
-            forecaster=nobody,
-            clock=self.cloud.model.clock,
-        )
-
-    def publish(self, message: WakeUp) -> None:
-        """Queue it for all three."""
-        self.messages.append(message)
-
-    def wake(self, kind: WakeUpKind) -> None:
-        """Send a wake-up, and deliver until it is quiet."""
-        self.publish(WakeUp(kind=kind))
-        while self.messages:
-            message = self.messages.popleft()
-            self.wakes[message.kind] += 1
-            for owner in Owner:
-                reconcile(self.ports, TIMING, owner, message)
-
-    def at(self, time: datetime) -> None:
-        """Let time pass, and guests report."""
-        self.cloud.model.clock.move((time - self.cloud.model.clock.now()).total_seconds())
-        self.cloud.model.settle()
-
-    def report(self, incarnation: int) -> None:
-        """Write what the VM that trains would."""
-        said = Progress(
-            job_id="digits",
-            vm=f"ss-digits-{incarnation}",
-            incarnation=incarnation,
-            state=RunState.TRAINING,
-            heartbeat_at=self.cloud.model.clock.now(),
-            steps_done=10 * incarnation,
-            steps_total=1000,
-            seconds_per_step=10.0,
-        )
-        Documents(self.store).write(object_names.progress("digits"), said)
-
-
-def interval(compute_zone: str, grid_zone: str, start: datetime) -> PlannedInterval:
-    """Return two hours somewhere."""
-    return PlannedInterval(
-        start=start,
-        end=start + timedelta(hours=2),
-        grid_zone=grid_zone,
-        compute_zone=compute_zone,
-        work_h=1.9,
-        expected_gco2eq=10.0,
-    )
-
-
-def planned(store: MemoryBlobStore, keep_disk: KeepDisk | None) -> None:
-    """Put in a job that is to move from Frankfurt to Paris after two hours."""
-    documents = Documents(store)
-    job = Job(
-        job_id="digits",
-        machine_type="e2-standard-8",
-        power_w=250,
-        allowed_regions=("europe-west3", "europe-west9"),
-        submitted_at=START,
-        work_h=3.8,
-        deadline=START + timedelta(hours=8),
-        keep_disk=keep_disk,
-    )
-    plan = Plan(
-        plan_id="2026-03-01T1200Z",
-        job_id="digits",
-        created_at=START,
-        forecast_origin=START,
-        work_left_h=3.8,
-        deadline=job.deadline,
-        intervals=(interval(HERE, "DE", START), interval(THERE, "FR", HANDOVER)),
-        expected_gco2eq=20.0,
-        meets_deadline=True,
-        reason="By hand.",
-        alternatives=(),
-        forecast_source="test",
-    )
-    documents.write(object_names.job("digits"), job)
-    documents.write(object_names.plan("digits", plan.plan_id), plan)
-    open_job(documents, "digits")
-    state = JobState(job_id="digits", plan_id=plan.plan_id, seq=1)
-    documents.write(object_names.state("digits"), state)
-
-
 @contextmanager
 def training(keep_disk: KeepDisk | None = None) -> Iterator[Control]:
     """A job that trains in Frankfurt, shortly before its move to Paris."""
     with connected() as cloud:
         control = Control(cloud)
-        planned(control.store, keep_disk)
+        planned(control.store, keep_disk=keep_disk)
         control.wake(WakeUpKind.PLAN)
         control.at(START + timedelta(minutes=5))
         control.report(1)
