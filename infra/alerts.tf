@@ -15,7 +15,7 @@ locals {
       metric  = "past-interval"
       minutes = 0
       name    = "a VM is past its interval"
-      text    = "A VM of job $${metric.label.job_id} is up more than 15 minutes after its interval's end, against promise 4. stop_vm should have stopped it by force: look at its errors. By hand: gcloud compute instances stop VM --zone ZONE."
+      text    = "A VM of job $${metric.label.job_id} is up more than 15 minutes after its interval's end. Look at the errors of stop_vm, which should have stopped it by force. By hand: gcloud compute instances stop VM --zone ZONE."
     }
     two_vms = {
       above   = 1

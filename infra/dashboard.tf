@@ -1,13 +1,14 @@
 locals {
   # Two columns of charts from the distribution metrics: the mean of what the lines said.
   _charts = [
-    { title = "Carbon intensity now, gCO2eq/kWh (average, life cycle)", metric = "grid-intensity", by = "grid_zone" },
-    { title = "Plan in force: expected gCO2eq left", metric = "plan-emissions", by = "job_id" },
-    { title = "Progress: share of steps done", metric = "progress", by = "job_id" },
-    { title = "VMs up", metric = "vms", by = "job_id" },
-    { title = "Age of the newest checkpoint, s", metric = "checkpoint-age", by = "job_id" },
-    { title = "Past its interval's end, s", metric = "past-interval", by = "job_id" },
-    { title = "Saved against run now, here, gCO2eq (receipts)", metric = "receipt-saving", by = "job_id" },
+    { title = "Intensity now (by grid zone) and as chosen (by job), gCO2eq/kWh", lines = { grid-intensity = "grid_zone", chosen-intensity = "job_id" } },
+    { title = "Plan in force: expected gCO2eq left", lines = { plan-emissions = "job_id" } },
+    { title = "Progress: share of steps done", lines = { progress = "job_id" } },
+    { title = "VMs up", lines = { vms = "job_id" } },
+    { title = "Age of the newest checkpoint, s", lines = { checkpoint-age = "job_id" } },
+    { title = "VM up after its interval's end, s", lines = { past-interval = "job_id" } },
+    { title = "Age of the forecast behind the plan, s", lines = { forecast-age = "job_id" } },
+    { title = "Saved against run now, here, gCO2eq (receipts)", lines = { receipt-saving = "job_id" } },
   ]
 
   _chart_tiles = [
@@ -19,20 +20,22 @@ locals {
       widget = {
         title = chart.title
         xyChart = {
-          dataSets = [{
-            plotType = "LINE"
-            timeSeriesQuery = {
-              timeSeriesFilter = {
-                filter = "metric.type=\"${local._metric}/${chart.metric}\" resource.type=\"cloud_run_revision\""
-                aggregation = {
-                  alignmentPeriod    = "300s"
-                  perSeriesAligner   = "ALIGN_DELTA"
-                  crossSeriesReducer = "REDUCE_MEAN"
-                  groupByFields      = ["metric.label.${chart.by}"]
+          dataSets = [
+            for metric, label in chart.lines : {
+              plotType = "LINE"
+              timeSeriesQuery = {
+                timeSeriesFilter = {
+                  filter = "metric.type=\"${local._metric}/${metric}\" resource.type=\"cloud_run_revision\""
+                  aggregation = {
+                    alignmentPeriod    = "300s"
+                    perSeriesAligner   = "ALIGN_DELTA"
+                    crossSeriesReducer = "REDUCE_MEAN"
+                    groupByFields      = ["metric.label.${label}"]
+                  }
                 }
               }
             }
-          }]
+          ]
         }
       }
     }

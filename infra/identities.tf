@@ -3,12 +3,17 @@ locals {
   _functions = toset(["forecast", "move_vm", "start_vm", "stop_vm"])
 
   _actuators = toset(["move_vm", "start_vm", "stop_vm"])
+
+  # Names in the cloud, of the function and of its account.
+  _services = {
+    for name in local._functions : name => "${var.prefix}-${replace(name, "_", "-")}"
+  }
 }
 
 resource "google_service_account" "function" {
   for_each = local._functions
 
-  account_id   = "${var.prefix}-${replace(each.key, "_", "-")}"
+  account_id   = local._services[each.key]
   display_name = "SmartScheduler: function ${each.key}"
 
   depends_on = [google_project_service.this]

@@ -1,22 +1,20 @@
 # Numbers out of the functions' log lines; functions/handlers/telling.py writes them.
 locals {
-  _services = {
-    for name in local._functions : name => "${var.prefix}-${replace(name, "_", "-")}"
-  }
-
   _from_functions = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for each in values(local._services) : "\"${each}\""])})"
 
   _decisions = "${local._from_functions} AND jsonPayload.event=(\"decision\" OR \"plan\" OR \"status\")"
 
   # name => event, field and label of each distribution metric.
   _distributions = {
-    checkpoint-age = { event = "status", field = "checkpoint_age_s", label = "job_id", unit = "s", text = "Age of the newest checkpoint of a job that trains" }
-    grid-intensity = { event = "grid", field = "gco2eq_per_kwh", label = "grid_zone", unit = "1", text = "Carbon intensity now, gCO2eq/kWh, average, life cycle" }
-    past-interval  = { event = "status", field = "past_interval_s", label = "job_id", unit = "s", text = "How long a VM has been up after its interval's end" }
-    plan-emissions = { event = "plan", field = "expected_gco2eq", label = "job_id", unit = "1", text = "What the plan in force expects, gCO2eq" }
-    progress       = { event = "status", field = "progress_share", label = "job_id", unit = "1", text = "Share of a job's steps that is done" }
-    receipt-saving = { event = "receipt", field = "saved_gco2eq", label = "job_id", unit = "1", text = "gCO2eq saved against run now, here, by the receipt" }
-    vms            = { event = "status", field = "vms", label = "job_id", unit = "1", text = "VMs of a job that are up" }
+    checkpoint-age   = { event = "status", field = "checkpoint_age_s", label = "job_id", unit = "s", text = "Age of the newest checkpoint of a job that trains" }
+    chosen-intensity = { event = "status", field = "chosen_gco2eq_per_kwh", label = "job_id", unit = "1", text = "Mean intensity that the plan expects of the interval that runs, gCO2eq/kWh" }
+    forecast-age     = { event = "status", field = "forecast_age_s", label = "job_id", unit = "s", text = "Age of the forecast behind the plan in force" }
+    grid-intensity   = { event = "grid", field = "gco2eq_per_kwh", label = "grid_zone", unit = "1", text = "Carbon intensity now, gCO2eq/kWh, average, life cycle" }
+    past-interval    = { event = "status", field = "past_interval_s", label = "job_id", unit = "s", text = "How long a VM has been up after its interval's end" }
+    plan-emissions   = { event = "plan", field = "expected_gco2eq", label = "job_id", unit = "1", text = "What the plan in force expects, gCO2eq" }
+    progress         = { event = "status", field = "progress_share", label = "job_id", unit = "1", text = "Share of a job's steps that is done" }
+    receipt-saving   = { event = "receipt", field = "saved_gco2eq", label = "job_id", unit = "1", text = "gCO2eq saved against run now, here, by the receipt" }
+    vms              = { event = "status", field = "vms", label = "job_id", unit = "1", text = "VMs of a job that are up" }
   }
 
   _counters = {

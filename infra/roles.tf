@@ -16,6 +16,17 @@ locals {
     start_vm = ["jobs/"]
     stop_vm  = ["jobs/"]
   }
+
+  # What a VM writes and reads of a job, right below its folder. `extract` gives what stands in
+  # the braces' place, up to the next part: equal, if nothing stands between job and part.
+  _vm_writes = ["checkpoints/", "environment/", "ledger/", "lease.json", "metrics.csv", "progress.json"]
+  _vm_reads  = concat(local._vm_writes, ["job.json", "source/"])
+
+  _job_of   = "resource.name.extract('/objects/jobs/{job}/')"
+  _in_a_job = "resource.name.startsWith('${local._objects}/jobs/') && ${local._job_of} != ''"
+  _any_of = { for name, parts in { reads = local._vm_reads, writes = local._vm_writes } :
+    name => join(" || ", [for each in parts : "resource.name.extract('/objects/jobs/{job}/${each}') == ${local._job_of}"])
+  }
 }
 
 resource "google_project_iam_custom_role" "function" {
@@ -57,6 +68,24 @@ resource "google_project_iam_custom_role" "object_reader" {
   depends_on = [google_project_service.this]
 }
 
+# A VM needs less: names, and what is in some objects. Listing has no condition, as it is asked of
+# the bucket and not of an object.
+resource "google_project_iam_custom_role" "object_lister" {
+  role_id     = replace("${var.prefix}_object_lister", "-", "_")
+  title       = "SmartScheduler: lists objects"
+  permissions = ["storage.objects.list"]
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_project_iam_custom_role" "object_getter" {
+  role_id     = replace("${var.prefix}_object_getter", "-", "_")
+  title       = "SmartScheduler: gets objects"
+  permissions = ["storage.objects.get"]
+
+  depends_on = [google_project_service.this]
+}
+
 # Replacing an object is deleting it, to Cloud Storage.
 resource "google_project_iam_custom_role" "object_writer" {
   role_id     = replace("${var.prefix}_object_writer", "-", "_")
@@ -67,14 +96,11 @@ resource "google_project_iam_custom_role" "object_writer" {
 }
 
 resource "google_storage_bucket_iam_member" "reads" {
-  for_each = merge(
-    { for name, account in google_service_account.function : name => account.member },
-    { vm = google_service_account.vm.member },
-  )
+  for_each = google_service_account.function
 
   bucket = google_storage_bucket.this.name
   role   = google_project_iam_custom_role.object_reader.id
-  member = each.value
+  member = each.value.member
 }
 
 resource "google_storage_bucket_iam_member" "writes" {
@@ -90,8 +116,27 @@ resource "google_storage_bucket_iam_member" "writes" {
   }
 }
 
-# A VM runs the user's code. It writes what is the VM's below jobs/; never a plan, a state, a
-# job, a source or a receipt, nor the wheel that all VMs install.
+# A VM runs the user's code, which can do what its account can. It reads what it runs, and its
+# checkpoints; not what is planned, forecast or settled.
+resource "google_storage_bucket_iam_member" "vm_lists" {
+  bucket = google_storage_bucket.this.name
+  role   = google_project_iam_custom_role.object_lister.id
+  member = google_service_account.vm.member
+}
+
+resource "google_storage_bucket_iam_member" "vm_reads" {
+  bucket = google_storage_bucket.this.name
+  role   = google_project_iam_custom_role.object_getter.id
+  member = google_service_account.vm.member
+
+  condition {
+    title      = "runtime-and-jobs"
+    expression = "resource.name.startsWith('${local._objects}/runtime/') || (${local._in_a_job} && (${local._any_of.reads}))"
+  }
+}
+
+# It writes what is the VM's below jobs/; never a job or a source, nor the wheel that all VMs
+# install.
 resource "google_storage_bucket_iam_member" "vm_writes" {
   bucket = google_storage_bucket.this.name
   role   = google_project_iam_custom_role.object_writer.id
@@ -99,11 +144,8 @@ resource "google_storage_bucket_iam_member" "vm_writes" {
 
   condition {
     title = "not-the-control-plane"
-    expression = join(" && ", concat(
-      ["resource.name.startsWith('${local._objects}/jobs/')"],
-      [for each in ["job.json", "state.json", "receipt.json", "report.html"] : "!resource.name.endsWith('/${each}')"],
-      [for each in ["plans", "source"] : "resource.name.extract('/objects/jobs/{job}/${each}/') == ''"],
-    ))
+    # How long a VM was there the control plane sees by itself.
+    expression = "${local._in_a_job} && (${local._any_of.writes}) && !resource.name.endsWith('-vm.json')"
   }
 }
 

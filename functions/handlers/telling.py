@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from functions.domain.lifecycle.observation import Observation
 from functions.domain.lifecycle.state import Phase
-from functions.domain.plan.document import Plan
+from functions.domain.plan.document import Plan, PlannedInterval
 from vm_runtime.contract.progress import RunState
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ def tell_status(seen: Observation) -> None:
     if seen.latest is not None and trains:
         since = max(seen.latest.updated_at, min(vm.created_at for vm in alive))
         extra["checkpoint_age_s"] = (seen.now - since).total_seconds()
+    if seen.plan is not None:
+        extra["forecast_age_s"] = (seen.now - seen.plan.forecast_origin).total_seconds()
+    if seen.current is not None:
+        extra["chosen_gco2eq_per_kwh"] = _chosen_gco2eq_per_kwh(seen.current, seen.job.power_w)
     places = ", ".join(f"{vm.name} in {vm.compute_zone}" for vm in alive) or "no VM"
     what = report.state if report is not None and alive else "waiting"
     over = f", {state.message}" if state.phase is Phase.FAILED else ""
@@ -49,6 +53,12 @@ def tell_status(seen: Observation) -> None:
         *(state.job_id, state.phase, seen.step, what, places, over),
         extra=extra,
     )
+
+
+def _chosen_gco2eq_per_kwh(interval: PlannedInterval, power_w: float) -> float:
+    """Return the mean intensity that the plan expects of an interval, overheads included."""
+    hours = (interval.end - interval.start).total_seconds() / 3600
+    return interval.expected_gco2eq / (power_w / 1000 * hours)
 
 
 def tell_forecast(forecast: "Forecast") -> None:

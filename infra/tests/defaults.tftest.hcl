@@ -74,6 +74,17 @@ run "one_input_is_enough" {
     error_message = "The builder takes the CPU build of torch."
   }
 
+  # What these expressions let through is tested on them: tests/infra/test_object_rights.py.
+  assert {
+    condition     = one(google_storage_bucket_iam_member.vm_reads.condition).expression == trimspace(file("tests/vm_reads.cel"))
+    error_message = "What VMs read is in tests/vm_reads.cel: put ${one(google_storage_bucket_iam_member.vm_reads.condition).expression} there."
+  }
+
+  assert {
+    condition     = one(google_storage_bucket_iam_member.vm_writes.condition).expression == trimspace(file("tests/vm_writes.cel"))
+    error_message = "What VMs write is in tests/vm_writes.cel: put ${one(google_storage_bucket_iam_member.vm_writes.condition).expression} there."
+  }
+
   assert {
     condition     = google_pubsub_topic.interval_plan.schema_settings[0].encoding == "JSON"
     error_message = "Messages are checked."

@@ -1,5 +1,6 @@
 """The whole chain, real processes and all: faults, and still the same bits at the end."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from deployment import ARGS, REGIONS, SCRIPT, Deployment, deployment
+from older_version import downgrade
 from typer.testing import CliRunner
 
 from functions.cli import app
 from functions.cli.demo.uninterrupted import Uninterrupted, run_uninterrupted
-from functions.domain.lifecycle.state import Phase
+from functions.domain.lifecycle.state import JobState, Phase
+from functions.handlers.open_jobs import open_job
 from functions.local.cloud import EmbeddedCloud
 from functions.local.faults import Faults
 from vm_runtime.contract import object_names
@@ -80,18 +83,38 @@ def test_the_functions_are_killed_again_and_again(world: Deployment) -> None:
     world.finish("digits")
 
 
-def test_power_failure_and_resume(tmp_path: Path, straight: Uninterrupted) -> None:
-    """The host of the embedded cloud dies with everything on it; the job goes on."""
+def test_power_failure_upgrade_and_resume(tmp_path: Path, straight: Uninterrupted) -> None:
+    """The host dies with everything on it, and a newer version comes up: the job goes on.
+
+    What is there was written by the older version; what a version to come wrote is refused, with
+    words and without harm to others.
+    """
     folder = tmp_path / "cloud"
     with deployment(folder, straight) as world:
         world.submit()
         world.wait(world.is_training, "training")
+    assert downgrade(world.cloud.store) > 2
+    from_the_future(world)
     with EmbeddedCloud.resume(folder) as cloud:
         again = Deployment(cloud, straight)
 
         again.finish("digits")
 
         assert len(again.ledger()) > 1
+        told = (folder / "functions.log").read_text(errors="replace")
+        assert "jobs/future/job.json: expected schema_version 1, found 2" in told
+        assert "Update SmartScheduler on the side that is older" in told
+        assert again.state("future").phase is Phase.ACTIVE
+
+
+def from_the_future(world: Deployment) -> None:
+    """Put in a job that a newer version has submitted."""
+    documents, store = world.documents, world.cloud.store
+    job = json.loads(store.read(object_names.job("digits")).data)
+    newer = {**job, "job_id": "future", "schema_version": 2, "mood": "hopeful"}
+    store.write(object_names.job("future"), json.dumps(newer).encode())
+    open_job(documents, "future")
+    documents.create(object_names.state("future"), JobState(job_id="future"))
 
 
 def test_a_preempted_vm_is_started_again_and_goes_on_to_the_same_bits(world: Deployment) -> None:

@@ -5,13 +5,17 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from itertools import product
+from typing import Any
 
 import control_plane
 import pytest
 from control_plane import Chaos, World
 from infra_files import text_of
+from object_rights import vm_may
 from sample_jobs import REGIONS, job, steps_of
 from simulated_clock import START
 from simulated_guest import Guest
@@ -22,6 +26,8 @@ from functions.adapters.compute_disks import ComputeEngineDisks
 from functions.adapters.compute_engine import ComputeEngineFleet
 from functions.domain.lifecycle.actions import Owner
 from functions.handlers import reconcile as reconciling
+from functions.handlers import tick as ticking
+from vm_runtime.contract import object_names
 from vm_runtime.contract.job import KeepDisk
 
 FLEET = ("list", "insert", "start", "operation", "stop", "delete", "set_interval_end")
@@ -38,38 +44,62 @@ def needs(function: Callable[..., object]) -> set[str]:
     return set(re.findall(r"`((?:compute|cloudscheduler)\.[A-Za-z.]+)`", text))
 
 
-def calls_by_owner() -> dict[str, set[str]]:
-    """Run the simulated world through much trouble and return who called what of the fleet."""
-    found: dict[str, set[str]] = defaultdict(set)
-    current = ["forecast"]
-    real, turn = reconciling.reconcile, Guest.turn
+@dataclass
+class Done:
+    """Who did what in the simulated world."""
 
-    def noted(ports: object, timing: object, owner: Owner, message: object) -> None:
-        current[0] = owner.value
+    calls: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Calls of the fleet and its disks."""
+    written: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Names of objects that were written or deleted."""
+    _now: str = "user"
+
+    def by(self, who: str, call: Callable[..., Any], *args: object) -> Any:  # noqa: ANN401 - its own
+        """Call, on somebody's account."""
+        before, self._now = self._now, who
         try:
-            real(ports, timing, owner, message)  # type: ignore[arg-type]
+            return call(*args)
         finally:
-            current[0] = "forecast"
+            self._now = before
+
+    def watch(self, world: World) -> None:
+        """Note from now on what is done in a world."""
+        for verb in ADAPTERS:
+            port = world.fleet if verb in FLEET else world.fleet.disks
+            self._spy(port, verb, lambda verb, _: self.calls[self._now].add(verb))
+        for verb in ("write", "delete"):
+            self._spy(world.store, verb, lambda _, name: self.written[self._now].add(str(name)))
+
+    @staticmethod
+    def _spy(port: object, verb: str, note: Callable[[str, object], None]) -> None:
+        call = getattr(port, verb)
+
+        def spied(*args: object, **kwargs: object) -> object:
+            note(verb, args[0] if args else None)
+            return call(*args, **kwargs)
+
+        setattr(port, verb, spied)
+
+
+@pytest.fixture(scope="module")
+def done() -> Done:
+    """Run the simulated world through much trouble."""
+    done, turn = Done(), Guest.turn
+    reconcile, tick = reconciling.reconcile, ticking.tick
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control_plane, "reconcile", noted)
+        patch.setattr(
+            control_plane,
+            "reconcile",
+            lambda ports, timing, owner, message: done.by(
+                owner.value, reconcile, ports, timing, owner, message
+            ),
+        )
+        patch.setattr(control_plane, "tick", lambda *args: done.by("forecast", tick, *args))
         disk = KeepDisk(size_gb=100)
         for regions, keep_disk in product((REGIONS, REGIONS[:1]), (disk, None)):
             world = World(seed=1, chaos=Chaos(refused=0.3))
-            for verb in ADAPTERS:
-                port = world.fleet if verb in FLEET else world.fleet.disks
-                call = getattr(port, verb)
-
-                def spy(
-                    *args: object,
-                    _verb: str = verb,
-                    _call: Callable[..., object] = call,
-                    **kwargs: object,
-                ) -> object:
-                    found[current[0]].add(_verb)
-                    return _call(*args, **kwargs)
-
-                setattr(port, verb, spy)
+            done.watch(world)
             one = job(
                 allowed_regions=regions,
                 deadline=START + timedelta(hours=20),
@@ -79,17 +109,18 @@ def calls_by_owner() -> dict[str, set[str]]:
             for minute in range(24 * 60):
                 # Guests that hang each third hour have to be stopped by force.
                 hangs = minute // 60 % 3 == 1
-                patch.setattr(Guest, "turn", (lambda *_: True) if hangs else turn)
+                trains = partial(done.by, "vm", turn)
+                patch.setattr(Guest, "turn", lambda *args, go=trains, h=hangs: h or go(*args))
                 world.turn()
-    return found
+    return done
 
 
-def test_roles_are_what_the_functions_call() -> None:
+def test_roles_are_what_the_functions_call(done: Done) -> None:
     """Each right that a call needs is granted, and each that is granted is needed."""
     granted = {
         name: set(rights) for name, rights in json.loads(text_of("permissions.json")).items()
     }
-    calls = calls_by_owner()
+    calls = done.calls
     needed = {
         owner: set[str]().union(*(needs(getattr(ADAPTERS[verb], verb)) for verb in verbs))
         for owner, verbs in calls.items()
@@ -102,6 +133,28 @@ def test_roles_are_what_the_functions_call() -> None:
     needed["start_vm"] |= needs(CloudSchedulerAlarm.tick_now)
 
     assert needed == granted
+
+
+def test_functions_write_below_their_own_prefixes(done: Done) -> None:
+    """Each prefix that a function may write is written by it, and no other object."""
+    text = text_of("roles.tf")
+    granted = {
+        name: set(re.findall(r'"([^"]+)"', prefixes))
+        for name, prefixes in re.findall(r"\n    (\w+)\s*= \[([^\]]*)\]", text)
+    }
+    written = {
+        name: {re.sub("/.*", "/", each) for each in done.written[name]}
+        for name in ("forecast", *Owner)
+    }
+    written["forecast"].add(object_names.INDEX)  # by the entry point, once the tick is done
+
+    assert granted == written
+
+
+def test_vms_write_what_they_may(done: Done) -> None:
+    """The simulated guest's objects, each with the condition on the VMs' account."""
+    assert done.written["vm"]
+    assert [name for name in done.written["vm"] if not vm_may("writes", name)] == []
 
 
 def test_an_external_address_needs_one_right_more() -> None:

@@ -92,6 +92,37 @@ def test_metrics_look_for_what_is_logged(caplog: pytest.LogCaptureFixture) -> No
     assert missing == []
 
 
+def test_every_metric_is_shown_and_nothing_else() -> None:
+    """Dashboard and alerts name metrics of metrics.tf; one that nobody looks at is none."""
+    defined = names_of(text_of("metrics.tf"), r"\n    ([a-z-]+)\s*=\s*\{ (?:event|filter) =")
+    dashboard, alerts = text_of("dashboard.tf"), text_of("alerts.tf")
+    charts = re.findall(r"lines = \{([^}]*)\}", dashboard)
+    shown = {name for chart in charts for name in re.findall(r"([a-z-]+) =", chart)}
+    shown |= names_of(dashboard, r"_metric\}/([a-z-]+)\"")
+    alarmed = names_of(alerts, r"\n\s+metric\s*=\s*\"([a-z-]+)\"")
+
+    assert defined
+    assert shown | alarmed == defined
+
+
+def test_each_alert_says_what_to_do() -> None:
+    """A person who is woken at night reads there what it means, and what to look at."""
+    alerts = text_of("alerts.tf")
+    names = re.findall(r"\n\s+name\s*=\s*\"([^\"]+)\"", alerts)
+    texts = re.findall(r"\n\s+(?:text|content)\s*=\s*\"([^\"]{9,})", alerts)
+
+    assert sorted([*names, "dead letters"]) == [
+        "a VM is past its interval",
+        "dead letters",
+        "more than one VM of a job",
+        "no checkpoint for two periods",
+        "the forecast is older than 3 hours",
+        "the heartbeat is missing",
+    ]
+    assert len(texts) == len(names) + 1
+    assert [text for text in texts if not re.search(r"Look at|Read them", text)] == []
+
+
 def test_only_a_heartbeat_tells_the_status(caplog: pytest.LogCaptureFixture) -> None:
     """One line per job and heartbeat, by one function; a number where a metric is made of it."""
     world = World()
