@@ -11,10 +11,11 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from infra_files import ROOT
+from infra_files import ROOT, names_of, text_of
 
 from functions.archive import LIST, ArchiveError, fingerprint, staged, write
 
+CUDA = re.compile("nvidia|cuda|triton")
 OURS = {"functions", "forecaster", "vm_runtime"}
 LOAD = """
 import json, sys
@@ -150,3 +151,14 @@ def test_every_pin_has_a_hash() -> None:
 
     assert blocks
     assert [block for block in blocks if "--hash=sha256:" not in block] == []
+
+
+def test_torch_is_the_cpu_build_and_brings_no_cuda() -> None:
+    """One hash, that of the CPU build's wheel; the default build needs packages of gigabytes."""
+    text = (ROOT / "functions" / "requirements.txt").read_text(encoding="utf-8")
+    torch = re.search(r"^torch==\S+ (?:\\\n\s+--hash=\S+ ?)+", text, re.MULTILINE)
+
+    assert torch is not None
+    assert torch[0].count("--hash=") == 1
+    assert not [name for name in pins(ROOT / "functions" / "requirements.txt") if CUDA.match(name)]
+    assert names_of(text_of("functions.tf"), r'UV_TORCH_BACKEND\s*= "(\w+)"') == {"cpu"}
