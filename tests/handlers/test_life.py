@@ -7,7 +7,7 @@ import pytest
 from control_plane import Chaos, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_jobs import SHORT, job, steps_of
+from sample_jobs import REGIONS, SHORT, job, steps_of
 from simulated_clock import START
 
 from functions.domain.accounting.document import Receipt
@@ -148,7 +148,10 @@ def test_a_deadline_that_cannot_be_had_is_refused(world: World) -> None:
 
 def test_a_plan_between_two_ticks_has_its_edges_aimed_at(world: World) -> None:
     """And those of the other jobs stay: forecast aims at all of them."""
-    other = job("other", deadline=START + timedelta(hours=20), work_h=15)
+    # No room: one interval, to be ended within the two hours that are looked at.
+    until = START + timedelta(hours=6, minutes=40)
+    work_h = (until - world.clock.now()) / timedelta(hours=1) - 0.1
+    other = job("other", deadline=until, work_h=work_h, allowed_regions=REGIONS[:1])
     world.submit(other, steps_of(other))
     world.wish("digits", Verb.PAUSE)
     world.run(lambda: world.clock.now() > START + timedelta(hours=5, minutes=10), at_most_h=6)
@@ -158,10 +161,13 @@ def test_a_plan_between_two_ticks_has_its_edges_aimed_at(world: World) -> None:
         world.turn()
 
     now = world.clock.now()
-    ends = {edge for name in ("digits", "other") for edge in edges_of(world, name)}
-    soon = {edge for edge in ends if now < edge <= now + timedelta(minutes=120)}
-    assert soon
-    assert soon <= {world.boundary, *world.boundaries}
+    soon, others = (
+        {edge for edge in edges_of(world, name) if now < edge <= now + timedelta(hours=2)}
+        for name in ("digits", "other")
+    )
+    assert soon - others
+    assert others
+    assert soon | others <= {world.boundary, *world.boundaries}
 
 
 def edges_of(world: World, job_id: str) -> set[datetime]:
