@@ -64,6 +64,7 @@ def test_vms_data_disks_and_snapshots_go(
     for name in ("ss-digits-2", "ss-digits-3", "ss-digits-1-data", SNAPSHOT):
         assert name in said.out
     assert "All 4 are gone" in said.out
+    assert cloud.model.calls["get_disk"] == 1  # not before it was free
     remove_all(purge(cloud), SURE)
     assert "Nothing of SmartScheduler in green" in capsys.readouterr().out
 
@@ -198,9 +199,11 @@ def test_a_disk_of_ours_on_a_strangers_vm_is_left(cloud: ComputeEngine) -> None:
     key = next(key for key in shelf.disks if key[1].endswith("-data"))
     shelf.disks[key].users = [*shelf.disks[key].users, stranger]
 
+    began_at = cloud.model.clock.now()
     with pytest.raises(UnavailableError, match="attached to mine, which is not SmartScheduler's"):
         remove_all(purge(cloud), SURE)
 
+    assert (cloud.model.clock.now() - began_at).total_seconds() < SURE.wait_s / 2
     assert names(cloud) == {"ss-digits-1-data"}
 
 
