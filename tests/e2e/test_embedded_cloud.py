@@ -19,6 +19,7 @@ from functions.handlers.open_jobs import open_job
 from functions.local.cloud import EmbeddedCloud
 from functions.local.faults import Faults
 from vm_runtime.contract import object_names
+from vm_runtime.contract.job import KeepDisk
 from vm_runtime.contract.ledger import VmLifetime
 
 HOUR = timedelta(hours=1)
@@ -53,8 +54,11 @@ def test_two_jobs_with_every_message_doubled_and_shuffled(
 
 
 def test_a_vm_is_killed_in_mid_step_and_a_region_is_full(world: Deployment) -> None:
-    """`kill -9`, then no capacity where it ran: the job goes on elsewhere, and loses no bit."""
-    world.submit()
+    """`kill -9`, then no capacity where it ran: the job goes on elsewhere, and loses no bit.
+
+    Its data disk goes with it, through a snapshot; when the job is over nothing is left of either.
+    """
+    world.submit(keep_disk=KeepDisk(size_gb=10))
     world.wait(world.is_training, "training")
     vm = world.ledger()[-1]
     full = vm.compute_zone.rpartition("-")[0]
@@ -66,6 +70,9 @@ def test_a_vm_is_killed_in_mid_step_and_a_region_is_full(world: Deployment) -> N
     places = [entry.compute_zone.rpartition("-")[0] for entry in world.ledger()]
     assert places[0] == full
     assert full not in places[1:]
+    assert world.state().disks_named > 1
+    disks = world.cloud.compute.disk_service
+    world.wait(lambda: not [*disks.disks(), *disks.snapshots()], "disks to be removed")
 
 
 def test_the_functions_are_killed_again_and_again(world: Deployment) -> None:

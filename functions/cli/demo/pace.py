@@ -21,6 +21,7 @@ _FORCE_S = 8.0
 _SILENCE_S = 25.0
 _BLOCK_S = 10.0
 _OPERATION_S = 15.0
+_DISK_MOVE_S = 60.0
 _RETRY_S = 0.5
 _HEARTBEAT_S = 1.0
 _DEVICE_S = 0.1
@@ -70,6 +71,7 @@ def pace_of(train_s: float, *, start_s: float = 0.0) -> Pace:
             silence_s=at_least(usual.silence_s, _SILENCE_S),
             block_s=at_least(usual.block_s, _BLOCK_S),
             operation_timeout_s=at_least(usual.operation_timeout_s, _OPERATION_S),
+            disk_move_timeout_s=at_least(usual.disk_move_timeout_s, _DISK_MOVE_S),
             retry_after_s=at_least(usual.retry_after_s, _RETRY_S),
         ),
         delays=Delays(
