@@ -56,6 +56,12 @@ def test_without_faults_all_jobs_finish() -> None:
         assert any("LATEST is" in line for line in result.story)
 
 
+def test_some_stopped_vms_are_started_again() -> None:
+    """Else nothing here would try to break that."""
+    stories = (live(draw(seed)).story for seed in range(30))
+    assert any("control plane: start ss-" in line for story in stories for line in story)
+
+
 def test_a_fault_is_a_line_that_can_be_read() -> None:
     """A counter-example is a story of such lines."""
     fault = Fault(kind=Kind.STOCK_OUT, at_s=3723, for_s=1800, place="europe-west3")
