@@ -30,7 +30,7 @@ TRAINED = ("early", "model", "older", "weights")
 BEGIN, END = datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC)
 LEVELS = {"DE": 380.0, "ES": 150.0, "FR": 60.0}
 METRICS = b"step,name,value,incarnation,time\n45,train_loss,0.8,1,2025-06-02T08:00:00+00:00\n"
-ONE_COMMAND_S = 120
+ONE_COMMAND_S = 280
 
 
 class Scene:
