@@ -47,6 +47,8 @@ resource "google_storage_bucket_object" "archive" {
   name   = "deploy/functions-${local.archive_fingerprint}.zip"
   bucket = google_storage_bucket.this.name
   source = local._archive
+  # Else the provider compares with the local file, which a colleague's machine does not have.
+  source_md5hash = base64encode(md5(local.archive_fingerprint))
 
   depends_on = [terraform_data.archive]
 }
