@@ -17,5 +17,14 @@ locals {
     "southamerica-east1"      = ["e2", "n1", "n2"]
   }
 
+  # GPUs to be attached to n1 machines, and the regions that have them, by SkyPilot's catalogue of
+  # 2026; other GPUs belong to their machine family.
+  accelerators = {
+    "nvidia-tesla-p100" = ["europe-west1"]
+    "nvidia-tesla-p4"   = ["northamerica-northeast1"]
+    "nvidia-tesla-t4"   = ["europe-central2", "europe-west1", "europe-west2", "europe-west3", "europe-west4", "northamerica-northeast1", "southamerica-east1"]
+    "nvidia-tesla-v100" = ["europe-west4"]
+  }
+
   training_regions = toset(coalesce(var.training_regions, keys(local.machine_families)))
 }

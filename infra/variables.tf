@@ -203,6 +203,21 @@ variable "vms" {
   }
 
   validation {
+    condition     = alltrue([for vm in var.vms : vm.accelerator == null ? true : startswith(vm.machine_type, "n1-") && vm.accelerator.count >= 1])
+    error_message = "vms: expected an accelerator, at least one, on n1 machines only; other GPUs come with their machine type (g2, a2, a3, a4)."
+  }
+
+  validation {
+    condition = alltrue(flatten([
+      for vm in var.vms : vm.accelerator == null ? [true] : [
+        for region in coalesce(vm.regions, var.training_regions, keys(local.machine_families)) :
+        contains(lookup(local.accelerators, vm.accelerator.type, []), region)
+      ]
+    ]))
+    error_message = "vms: an accelerator is not in all regions of its template (or all training_regions if it names none): ${join("; ", [for type, regions in local.accelerators : "${type} is in ${join(", ", regions)}"])}."
+  }
+
+  validation {
     condition     = alltrue([for vm in var.vms : vm.max_run_h >= 1 && vm.max_run_h <= 2880])
     error_message = "vms: expected max_run_h of 1 to 2880 (120 days, Compute Engine's limit)."
   }

@@ -194,3 +194,25 @@ run "time_outs_that_are_none" {
 
   expect_failures = [var.timing]
 }
+
+run "accelerator_that_a_region_lacks" {
+  command = plan
+
+  variables {
+    training_regions = ["europe-west4", "europe-north1"]
+    vms              = { default = { accelerator = { type = "nvidia-tesla-t4" }, machine_type = "n1-standard-8" } }
+  }
+
+  expect_failures = [var.vms]
+}
+
+run "accelerator_that_fits_no_machine" {
+  command = plan
+
+  variables {
+    training_regions = ["europe-west4"]
+    vms              = { default = { accelerator = { type = "nvidia-tesla-t4" }, machine_type = "e2-standard-8" } }
+  }
+
+  expect_failures = [var.vms]
+}

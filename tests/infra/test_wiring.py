@@ -49,7 +49,9 @@ def test_environment_is_what_settings_read() -> None:
 
 def test_regions_and_their_machines_are_the_same() -> None:
     """infra/regions.tf repeats functions/domain/regions.py, to refuse at plan time."""
-    rows = re.findall(r'"([a-z0-9-]+)"\s*=\s*\[([^\]]*)\]', text_of("regions.tf"))
+    machines, accelerators = text_of("regions.tf").split("accelerators = {")
+    assert names_of(accelerators, r'"([a-z]+-[a-z]+\d+)"') <= REGIONS.keys()
+    rows = re.findall(r'"([a-z0-9-]+)"\s*=\s*\[([^\]]*)\]', machines)
     families = {region: set(re.findall(r'"(\w+)"', row)) for region, row in rows}
 
     assert families == {
