@@ -1,5 +1,5 @@
 # Links into the Logs Explorer, so that the console reads like the story of a job. Saved
-# queries proper (google_logging_saved_query) came after provider 6.50; links need no resource.
+# queries proper (google_logging_saved_query) came with provider 7; links do without.
 locals {
   _queries = {
     decisions = local._decisions

@@ -83,9 +83,10 @@ def test_resume_takes_a_new_deadline(url: str) -> None:
     state = Documents(open_store(url)).get(JobState, NAME)
     put(url, replace(state, phase=Phase.PAUSED))
 
-    refused = run("resume", "digits", "--bucket", url, "--deadline", "soon")
-    assert refused.exit_code == 2
-    assert phase(url) is Phase.PAUSED
+    for none in ("soon", "999999999999d", "2026-12-01T00:00", "2020-01-01T00:00Z"):
+        refused = run("resume", "digits", "--bucket", url, "--deadline", none)
+        assert (refused.exit_code, "deadline: expected" in refused.stderr) == (2, True), none
+        assert phase(url) is Phase.PAUSED
     now = datetime.now(UTC)
     assert run("resume", "digits", "--bucket", url, "--deadline", "48h").exit_code == 0
 

@@ -24,7 +24,8 @@ def purge(  # noqa: PLR0913 - options, by name
         bool, typer.Option("--dry-run", help="Only show what would be removed.")
     ] = False,
     wait: Annotated[
-        float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long at most.")
+        float,
+        typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long at most, seconds."),
     ] = 300.0,
     as_json: JsonOption = False,
 ) -> None:

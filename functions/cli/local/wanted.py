@@ -127,7 +127,13 @@ def deadline_of(text: str, now: datetime) -> datetime:
     try:
         time = datetime.fromisoformat(text.strip())
     except ValueError:
-        return now + timedelta(minutes=minutes_of(text, of="--deadline"))
+        try:
+            return now + timedelta(minutes=minutes_of(text, of="--deadline"))
+        except OverflowError as error:
+            raise InvalidInputError(
+                f"--deadline: expected a time that a calendar has, found {text!r}. Give an earlier"
+                " one."
+            ) from error
     if time.tzinfo is None:
         raise InvalidInputError(
             f"--deadline: expected a duration such as 24h, or a time with its offset such as"
