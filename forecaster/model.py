@@ -34,6 +34,10 @@ LINEAR_SHARE_OF_A_DAY, LINEAR_SHARE_OF_ALL = 0.9, 0.65
 """Of the linear paths in the median, with a day of history and with a whole lookback; the
 members have the rest."""
 
+YESTERDAY_WAITS = 0.7
+"""To the power of the hours since the origin, what yesterday's share in the median still lacks: of
+the next hours the last recorded one says more."""
+
 FADES_BY = 0.97
 """Of what the last recorded hour is off, an hour: about the grids' own autocorrelation."""
 
@@ -314,7 +318,8 @@ class Tcn(nn.Module):
         middle = mid + self._linear_share(normal)[..., None] * (linear_bzh - mid)
         yesterday_bzl = normal.values_bzl[..., -HOURS_PER_DAY:]
         yesterday_bzh = yesterday_bzl.repeat(1, 1, self.config.horizon_h // HOURS_PER_DAY)
-        middle = middle + self.yesterday_z[:, None] * (yesterday_bzh - middle)
+        comes_h = 1 - YESTERDAY_WAITS ** torch.arange(self.config.horizon_h)
+        middle = middle + self.yesterday_z[:, None] * comes_h * (yesterday_bzh - middle)
         shares_pbz = self.length_shares(normal)
         width_bzhq = torch.einsum("pbz,pzhq->bzhq", shares_pbz, self.width_pzhq)
         below, above = (torch.stack([mid - low, high - mid], dim=-1) * width_bzhq).unbind(-1)

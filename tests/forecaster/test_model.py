@@ -266,3 +266,16 @@ def test_the_calendar_agrees_with_the_datetime_library() -> None:
         assert rich[0] == pytest.approx(np.sqrt(2) * row[0], abs=1e-5)
         assert rich[10:17].argmax() == time.weekday()
         assert rich[-1] == 1
+
+
+def test_yesterday_says_nothing_of_the_next_hour() -> None:
+    """Its share in the median comes with the hours: of the next one the last says more."""
+    model = network()
+    recorded, clocks = inputs(TINY, 3)
+    with torch.no_grad():
+        without = model(recorded, clocks)[..., 1]
+        model.yesterday_z.fill_(0.5)
+        moved = model(recorded, clocks)[..., 1] - without
+        yesterday = recorded[..., -24:] - without
+    torch.testing.assert_close(moved[..., 0], torch.zeros_like(moved[..., 0]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(moved[..., 23], 0.5 * yesterday[..., 23], atol=0.1, rtol=1e-3)
