@@ -56,10 +56,12 @@ def share_figures() -> Iterator[Figure]:
                 if study == "own"
                 else plan["share_of_oracle_beyond_fixed"]
             )
+            pooled = f", {plan['share_of_oracle']:.3f} of all as one" if study == "own" else ""
             how = "by whole hours" if options else "by the minute"
+            ran = f"{plan['missed']} missed, {found['jobs']} jobs, {span_s:.0f} s"
             yield Figure(
                 what=f"share of oracle's saving, {study}, forecast every {every_h} h, {how}",
-                ours=f"{share:.3f} ({plan['missed']} missed, {found['jobs']} jobs, {span_s:.0f} s)",
+                ours=f"{share:.3f}{pooled} ({ran})",
                 peer=f"bar {bar:.2f}; 60 s",
             )
 

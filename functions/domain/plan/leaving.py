@@ -11,8 +11,8 @@ Floats = NDArray[np.float64]
 BELIEF = 0.25
 """How many half widths of the sum a move must gain by a new forecast.
 
-Measured (docs/simulation.md): a fifth fewer moves for at most 0.006 of the oracle's saving; with
-0.5 it is half of the moves for 0.013.
+Measured (docs/simulation.md): against none, up to two fifths fewer moves for at most 0.01 of the
+oracle's saving; with 0.5 it is up to half of the moves for 0.03.
 """
 AGAIN = 0.5
 """Of its overhead a move must gain so much beyond paying for it."""
