@@ -1,7 +1,6 @@
 """Typed documents in the bucket, with the store's errors mapped to ours."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -9,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from functions.errors import (
     InvalidInputError,
     PermissionDeniedError,
+    SchedulerError,
     StaleStateError,
     UnavailableError,
 )
@@ -168,25 +168,36 @@ def _check_owner(document: object, name: str) -> None:
         )
 
 
-@contextmanager
-def _mapped(name: str) -> Iterator[None]:
-    try:
-        yield
-    except PreconditionFailedError as error:
-        raise StaleStateError(f"{name}: somebody else wrote it first ({error})") from error
-    except StorageDeniedError as error:
-        raise PermissionDeniedError(
+class _mapped:  # noqa: N801 - a context manager is spelt as a function
+    """Maps the store's errors to ours; a class, as a generator would cost more than a read."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        # That there is no such object is the caller's own business.
+        if isinstance(error, StorageError) and not isinstance(error, BlobNotFoundError):
+            raise _ours(self._name, error) from error
+
+
+def _ours(name: str, error: StorageError) -> SchedulerError:
+    if isinstance(error, PreconditionFailedError):
+        return StaleStateError(f"{name}: somebody else wrote it first ({error})")
+    if isinstance(error, StorageDeniedError):
+        return PermissionDeniedError(
             f"{name}: the bucket refused ({error}). Grant this function's service account"
             " roles/storage.objectUser on the bucket."
-        ) from error
-    except StorageUnavailableError as error:
-        raise UnavailableError(f"{name}: the bucket did not answer ({error})") from error
-    except BlobNotFoundError:
-        raise  # the caller's own business
-    except BlobTooLargeError as error:
-        raise InvalidInputError(str(error)) from error
-    except StorageError as error:
-        raise InvalidInputError(
-            f"{name[:200]!r}: the bucket has no such name ({error}). A document that was edited by"
-            " hand may name it: mend that."
-        ) from error
+        )
+    if isinstance(error, StorageUnavailableError):
+        return UnavailableError(f"{name}: the bucket did not answer ({error})")
+    if isinstance(error, BlobTooLargeError):
+        return InvalidInputError(str(error))
+    return InvalidInputError(
+        f"{name[:200]!r}: the bucket has no such name ({error}). A document that was edited by"
+        " hand may name it: mend that."
+    )

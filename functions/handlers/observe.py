@@ -79,7 +79,8 @@ def observe(
         disks=stock.disks_of(job_id),
         snapshots=stock.snapshots_of(job_id),
     )
-    seen = replace(seen, disk_operation=_disk_operation(ports, seen))
+    if state.disk_move is not None:
+        seen = replace(seen, disk_operation=_disk_operation(ports, seen))
     return Sighting(seen=seen, state_generation=found.generation)
 
 

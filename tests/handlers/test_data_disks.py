@@ -5,6 +5,7 @@ The world itself holds the law: a guest whose disk has less than its checkpoint 
 
 import os
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -113,6 +114,21 @@ def test_a_deleted_disk_ends_the_job_in_words() -> None:
 
     assert "somebody deleted it" in world.state("digits").message
     assert world.state("digits").disk is None
+
+
+def test_a_disk_that_a_strangers_vm_has_ends_the_job_in_words() -> None:
+    """It never comes by itself: VM after VM would wait for it, each until its interval's end."""
+    world = started()
+    world.run(lambda: world.state("digits").disk is not None, at_most_h=30)
+    world.run(lambda: bool(world.guests), at_most_h=30)
+    world.run(lambda: not world.fleet.vms, at_most_h=30)
+    (disk,) = world.fleet.disks.by_name.values()
+    world.fleet.disks.by_name[disk.name] = replace(disk, users=("rescue",))
+
+    world.run(lambda: world.state("digits").phase is Phase.FAILED, at_most_h=60)
+
+    assert "is attached to rescue" in world.state("digits").message
+    assert len(world.fleet.specs) <= 3
 
 
 def test_a_machine_that_takes_no_disk_ends_the_job_in_words() -> None:

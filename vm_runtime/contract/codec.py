@@ -1,9 +1,9 @@
 """Documents to and from JSON bytes, with one clear error for all that is wrong."""
 
-import json
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from vm_runtime.contract.base import SCHEMA_VERSION
 
@@ -46,8 +46,8 @@ def decode(kind: type[T], data: bytes, *, name: str) -> T:
         DocumentError: not JSON, or fields missing, unknown or out of range (all of them named).
     """
     try:
-        raw = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        raw = from_json(data)
+    except ValueError as error:
         message = f"{name}: expected JSON, found {data[:60]!r} ({error}). Write it anew."
         raise DocumentError(message) from error
     if isinstance(raw, dict):

@@ -52,13 +52,30 @@ def _fetch(seen: Observation, vm: Vm, disk: Disk | None) -> Action | None:
     if disk is None:
         return _miss(seen)
     if not _is_free(seen, disk):
-        return None
+        return _give_up_on_strangers(seen, vm, disk)
     if vm.compute_zone != disk.compute_zone:
         return _have_copied(seen, vm, disk)
     if vm.status is not VmStatus.RUNNING:
         return None
     reason = f"{vm.name} waits for it"
     return AttachDisk(owner=Owner.START_VM, vm=vm, disk=disk, reason=reason)
+
+
+def _give_up_on_strangers(seen: Observation, vm: Vm, disk: Disk) -> Close | None:
+    """A disk that a VM has which is not ours, or not any more, never comes by itself.
+
+    Not at once: a VM of ours may have been made since the VMs were listed.
+    """
+    strangers = set(disk.users) - {each.name for each in seen.vms}
+    waited_s = (seen.now - vm.created_at).total_seconds()
+    if not strangers or waited_s <= seen.timing.silence_s:
+        return None
+    reason = (
+        f"its data disk {disk.name} in {disk.compute_zone} is attached to"
+        f" {', '.join(sorted(strangers))}, which is not managed by SmartScheduler, or has lost its"
+        f" labels. Detach the disk or delete that VM, and: smartscheduler retry {seen.job.job_id}"
+    )
+    return Close(owner=Owner.STOP_VM, phase=Phase.FAILED, reason=reason)
 
 
 def _miss(seen: Observation) -> MissDisk | None:

@@ -125,6 +125,7 @@ class BucketView:
 def _short(name: str) -> str:
     """Return an object's name as faults and stories spell it: its last part, told apart."""
     last = name.rpartition("/")[2]
-    if "/ledger/" in name:
-        return f"ledger/{last}"
+    for folder in ("ledger", "plans"):
+        if f"/{folder}/" in name:
+            return f"{folder}/{last}"
     return last or name

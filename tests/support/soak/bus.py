@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from functions.domain.lifecycle.actions import Owner
@@ -17,6 +18,7 @@ from soak.bucket import BucketView
 from soak.compute import FleetView
 from soak.faults import Kind
 from soak.kernel import START, Machine
+from soak.schedule import GRID_ZONES
 from vm_runtime.storage.port import StorageUnavailableError
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 300.0
 TIMEOUTS_S = {"forecast": 540.0}
 """Longest run of a function (infra/functions.tf); the others get 300 s."""
+_HEARTBEAT = encode_wake_up(WakeUp(kind=WakeUpKind.HEARTBEAT))
+_BOUNDARY = encode_wake_up(WakeUp(kind=WakeUpKind.BOUNDARY))
 ATTEMPTS = 10
 """Then a message goes to the dead letters (infra/topic.tf)."""
 
@@ -61,7 +65,7 @@ class Bus:
 
     def tick_now(self) -> None:
         """Trigger `forecast`."""
-        self._spawn(self._tick)
+        self._tick()
 
     def submit(self, submission: "Submission") -> None:
         """Let a person submit a job, again and again until it is in."""
@@ -92,27 +96,38 @@ class Bus:
         self._world.kernel.spawn(machine, try_to)
 
     def run(
-        self, name: str, call: Callable[[Ports], object], message: WakeUp | None = None
-    ) -> bool:
-        """Run a function to its end; return whether it succeeded. Called in a task."""
-        world = self._world
+        self,
+        name: str,
+        call: Callable[[Ports], object],
+        then: Callable[[bool], object],
+        message: WakeUp | None = None,
+    ) -> None:
+        """Run a function to its end, and then tell whether it succeeded."""
+        world, kernel = self._world, self._world.kernel
         if world.is_on(Kind.FUNCTIONS_DOWN):
-            return False
+            then(False)  # noqa: FBT003 - as told below
+            return
         self._runs += 1
         ahead_s = world.dice.uniform(-30, 30)
-        machine = Machine(world.kernel, f"{name} #{self._runs}", ahead_s=ahead_s)
+        machine = Machine(kernel, f"{name} #{self._runs}", ahead_s=ahead_s)
         machine.is_stale = self._is_stale(message)
-        outcome: list[bool] = []
-        done = world.threading.Event()
+
+        def end(*, succeeded: bool) -> None:
+            watch.cancel()
+            machine.kill()
+            then(succeeded)
 
         def run() -> None:
-            outcome.append(_succeeds(world, machine, name, call))
-            done.set()
+            succeeded = _succeeds(world, machine, name, call)
+            kernel.forget(machine)
+            end(succeeded=succeeded)
 
-        world.kernel.spawn(machine, run)
-        done.wait(TIMEOUTS_S.get(name, 300.0))
-        machine.kill()
-        return outcome == [True]
+        watch = kernel.call_later(
+            self.machine, lambda: end(succeeded=False), TIMEOUTS_S.get(name, 300.0)
+        )
+        if world.dice.random() < 0.5:  # else it is missed only when its time is over
+            machine.on_death = lambda: end(succeeded=False)
+        kernel.spawn(machine, run)
 
     def _is_stale(self, message: WakeUp | None) -> bool:
         if message is None or message.seq is None:
@@ -124,32 +139,49 @@ class Bus:
         self._world.kernel.spawn(self.machine, run)
 
     def _deliver(self, owner: Owner, data: bytes, late_s: float) -> None:
-        def deliver() -> None:
-            message, timing = decode_wake_up(data), self._world.schedule.timing
-            for attempt in range(ATTEMPTS):
-                if self.run(owner, lambda ports: reconcile(ports, timing, owner, message), message):
-                    return
-                self._world.kernel.sleep(min(600.0, 10.0 * 2**attempt))
+        timing = self._world.schedule.timing
 
-        self._world.kernel.spawn(self.machine, deliver, after_s=late_s)
+        message = _decoded(data)
+        pauses_s = iter([min(600.0, 10.0 * 2**attempt) for attempt in range(ATTEMPTS - 1)])
+
+        def deliver() -> None:
+            self.run(owner, lambda ports: reconcile(ports, timing, owner, message), then, message)
+
+        def then(succeeded: bool) -> None:  # noqa: FBT001 - told by `run`
+            pause_s = None if succeeded else next(pauses_s, None)
+            if pause_s is not None:
+                self._later(deliver, pause_s)
+
+        self._later(deliver, late_s)
+
+    def _later(self, run: Callable[[], object], after_s: float) -> None:
+        self._world.kernel.call_later(self.machine, run, after_s)
 
     def _ticks(self) -> None:
         while True:
-            self._spawn(self._tick)
+            self._tick()
             self._world.kernel.sleep(3600.0 - self._world.kernel.now_s % 3600.0)
 
     def _tick(self) -> None:
-        for pause_s in (30.0, 60.0, 120.0, None):  # infra/schedule.tf
-            if self.run("forecast", lambda ports: tick(ports, self._world.schedule.timing)):
-                return
-            if pause_s is None:
-                return
-            self._world.kernel.sleep(pause_s)
+        pauses_s = iter((30.0, 60.0, 120.0))  # infra/schedule.tf
+
+        def run() -> None:
+            self.run("forecast", self._do_tick, then)
+
+        def then(succeeded: bool) -> None:  # noqa: FBT001 - told by `run`
+            pause_s = None if succeeded else next(pauses_s, None)
+            if pause_s is not None:
+                self._later(run, pause_s)
+
+        self._later(run, 0.0)
+
+    def _do_tick(self, ports: Ports) -> None:
+        tick(ports, self._world.schedule.timing, GRID_ZONES)
 
     def _heartbeats(self) -> None:
         while True:
             if not self._world.is_on(Kind.HEARTBEAT_DOWN):
-                self.publish(encode_wake_up(WakeUp(kind=WakeUpKind.HEARTBEAT)))
+                self.publish(_HEARTBEAT)
             self._world.kernel.sleep(HEARTBEAT_S)
 
     def _boundaries(self) -> None:
@@ -160,7 +192,11 @@ class Bus:
             if len(left) < len(self.boundaries_s):
                 self.boundaries_s = left
                 if not self._world.is_on(Kind.HEARTBEAT_DOWN):
-                    self.publish(encode_wake_up(WakeUp(kind=WakeUpKind.BOUNDARY)))
+                    self.publish(_BOUNDARY)
+
+
+_decoded = lru_cache(maxsize=256)(decode_wake_up)
+"""One message goes to three functions, and to each again and again."""
 
 
 def _succeeds(world: "World", machine: Machine, name: str, call: Callable[[Ports], object]) -> bool:

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LOOKS = ("bucket.read", "bucket.list", "bucket.download", "fleet.list", "fleet.operation")
+LOOKS = (
+    *("bucket.read", "bucket.list", "bucket.download"),
+    *("fleet.list", "fleet.operation", "fleet.disks", "fleet.snapshots"),
+)
 """What changes nothing: the way back of its answer takes no time of its own."""
 
 CHANGES = (
     *("fleet.insert", "fleet.stop", "fleet.delete", "fleet.set_interval_end"),
+    *("fleet.take_snapshot", "fleet.copy_disk", "fleet.attach"),
     "bucket.write state.json",
 )
 """What a function does because of a message."""
@@ -47,7 +51,9 @@ class Calls:
             raise _no_answer(what)
         if machine.is_stale and what.startswith(CHANGES):
             world.laws.broken("design 1, an older `seq` is ignored", f"{machine.name}: {what}")
-        fault = machine.fault_at(what) or self._hit(party, what)
+        fault = machine.coming_fault and machine.fault_at(what)
+        if fault is None and (self._armed or self._coming):
+            fault = self._hit(party, what)
         if fault is not None:
             return self._go_wrong(fault, machine, what, effect)
         result = effect()

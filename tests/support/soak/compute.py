@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from functions.domain.lifecycle.disk import Disk, Snapshot
+from functions.domain.lifecycle.disk import DataDiskSpec, Disk, Snapshot
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec, VmStatus
 from functions.errors import InvalidInputError
 from soak.faults import Kind
@@ -106,20 +106,18 @@ class ComputeEngine:
         """Start to create a VM."""
         if request_id in self.requests:
             return self.operations[self.requests[request_id]]
-        world = self.world
+        world, disk = self.world, spec.data_disk
         if world.is_on(Kind.TEMPLATE_DELETED):
             raise InvalidInputError("instance template: expected one, found none. Make it.")
         key = (spec.compute_zone, spec.name)
         if key in self.instances or spec.name in self.taken:
             return Operation(name=f"existing-{spec.name}", compute_zone=key[0], done=True)
-        failure = self._failure(spec.compute_zone)
-        name = f"operation-{len(self.operations) + 1}"
-        operation = Operation(name=name, compute_zone=key[0], done=False)
-        self.operations[name] = operation
-        self.requests[request_id] = name
+        failure = self.failure_in(spec.compute_zone)
+        if disk is not None and not world.disks.can_take(disk):
+            failure = FailureKind.OTHER
+        operation = self.begin(request_id, key[0])
         if failure is not None and world.dice.random() < 0.4:  # refused at once
-            self._finish(name, failure)
-            return self.operations[name]
+            return self.finish(operation.name, failure)
         instance = None
         if failure is None or world.dice.random() < 0.5:  # else it was never to be seen
             instance = Instance(
@@ -130,7 +128,9 @@ class ComputeEngine:
             )
             self.instances[key] = instance
             world.laws.created(instance, will_run=failure is None)
-        self._later(lambda: self._make(name, instance, failure))
+        if disk is not None and failure is None:
+            world.disks.give(disk, spec.name)
+        self.later(lambda: self._make(operation.name, instance, failure))
         return operation
 
     def start(self, vm: Vm, metadata: Mapping[str, str], request_id: str) -> Operation:
@@ -143,25 +143,71 @@ class ComputeEngine:
         if instance is None or not instance.is_managed:
             return gone
         instance.metadata |= metadata
-        name = f"operation-{len(self.operations) + 1}"
-        self.operations[name] = Operation(name=name, compute_zone=zone, done=False)
-        self.requests[request_id] = name
+        name = self.begin(request_id, zone).name
         if instance.status is not VmStatus.TERMINATED:
-            self._finish(name, None)
-            return self.operations[name]
-        failure = self._failure(zone)
+            return self.finish(name, None)
+        failure = self.failure_in(zone)
         if failure is None or failure is FailureKind.STOCK_OUT:
             self._power_on(instance)
-            self._later(lambda: self._make(name, instance, failure))
-        else:
-            self._finish(name, failure)
-        return self.operations[name]
+            self.later(lambda: self._make(name, instance, failure))
+            return self.operations[name]
+        return self.finish(name, failure)
 
     def _power_on(self, instance: Instance) -> None:
         instance.down_before_s, instance.terminated_s = instance.terminated_s, None
         instance.status, instance.guest = VmStatus.PROVISIONING, None
         instance.created_s, instance.ended_because = self.world.kernel.now_s, ""
         instance.runs += 1
+
+    def begin(self, request_id: str, compute_zone: str) -> Operation:
+        """Note an operation that is under way."""
+        name = f"operation-{len(self.operations) + 1}"
+        self.operations[name] = Operation(name=name, compute_zone=compute_zone, done=False)
+        self.requests[request_id] = name
+        return self.operations[name]
+
+    def finish(self, name: str, failure: FailureKind | None) -> Operation:
+        """Note that an operation is done, or has failed."""
+        self.operations[name] = Operation(
+            name=name,
+            compute_zone=self.operations[name].compute_zone,
+            done=True,
+            failure=failure,
+            message=f"Compute Engine says: {failure}" if failure else "",
+        )
+        return self.operations[name]
+
+    def asked_before(
+        self, request_id: str, compute_zone: str, *, is_there: bool
+    ) -> Operation | None:
+        """Return what a repeated request gets, or one for what is there already."""
+        if request_id in self.requests:
+            return self.operations[self.requests[request_id]]
+        if is_there:
+            return Operation(name="existing", compute_zone=compute_zone, done=True)
+        return None
+
+    def refused(self, compute_zone: str, failure: FailureKind) -> Operation:
+        """Return an operation that has failed at once."""
+        name = f"refused-{len(self.operations) + 1}"
+        self.operations[name] = Operation(name=name, compute_zone=compute_zone, done=False)
+        return self.finish(name, failure)
+
+    def later(self, run: Callable[[], object]) -> None:
+        """Do something that takes time."""
+        self.world.kernel.spawn(self.machine, run)
+
+    def failure_in(self, compute_zone: str) -> FailureKind | None:
+        """Return why nothing can be made there now."""
+        world = self.world
+        for kind, failure in (
+            (Kind.REFUSED, FailureKind.OTHER),
+            (Kind.QUOTA, FailureKind.QUOTA),
+            (Kind.STOCK_OUT, FailureKind.STOCK_OUT),
+        ):
+            if any(compute_zone.startswith(each.place) for each in world.active(kind)):
+                return failure
+        return None
 
     def operation(self, name: str, compute_zone: str) -> Operation:
         """Look at an operation."""
@@ -212,24 +258,20 @@ class ComputeEngine:
         self.world.tell(instance.name, f"goes down: {why}")
         if instance.guest is not None and notice_s:
             instance.guest.hear_of_shutdown()
-        self._later(lambda: self._down(instance, notice_s))
+        self.later(lambda: self._down(instance, notice_s))
 
     def remove(self, instance: Instance, why: str) -> None:
         """Delete a VM, up or down."""
         self.world.tell(instance.name, why)
         self._unplug(instance)
         instance.status = VmStatus.STOPPING
-        self._later(lambda: self._gone(instance))
-
-    def _later(self, run: Callable[[], object]) -> None:
-        self.world.kernel.spawn(self.machine, run)
+        self.later(lambda: self._gone(instance))
 
     def _make(self, name: str, instance: Instance | None, failure: FailureKind | None) -> None:
         world = self.world
         run = instance.runs if instance is not None else 0
-        slow_s = sum(each.number for each in world.active(Kind.SLOW_OPERATIONS))
-        world.kernel.sleep(world.dice.uniform(3, 30) + slow_s)
-        self._finish(name, failure)
+        world.kernel.sleep(world.dice.uniform(3, 30) + world.slow_s())
+        self.finish(name, failure)
         if instance is None:
             return
         if failure is not None:
@@ -269,35 +311,15 @@ class ComputeEngine:
         self.world.gone.add(instance.name)
         if self.instances.get(instance.key) is instance:
             del self.instances[instance.key]
+            self.world.disks.detach(instance.name)
 
     def _unplug(self, instance: Instance) -> None:
         if instance.guest is not None:
             instance.guest.unplug()
 
-    def _finish(self, name: str, failure: FailureKind | None) -> None:
-        operation = self.operations[name]
-        self.operations[name] = Operation(
-            name=name,
-            compute_zone=operation.compute_zone,
-            done=True,
-            failure=failure,
-            message=f"Compute Engine says: {failure}" if failure else "",
-        )
-
-    def _failure(self, compute_zone: str) -> FailureKind | None:
-        world = self.world
-        for kind, failure in (
-            (Kind.REFUSED, FailureKind.OTHER),
-            (Kind.QUOTA, FailureKind.QUOTA),
-            (Kind.STOCK_OUT, FailureKind.STOCK_OUT),
-        ):
-            if any(compute_zone.startswith(each.place) for each in world.active(kind)):
-                return failure
-        return None
-
 
 class FleetView:
-    """A `VmFleet`, as one run of a function sees it."""
+    """A `VmFleet` and `DiskFleet`, as one run of a function sees it."""
 
     def __init__(self, world: "World", machine: Machine, party: str) -> None:
         """See the world's VMs from `machine`."""
@@ -308,12 +330,45 @@ class FleetView:
         return self._call("list", self._world.compute.list)
 
     def disks(self) -> Sequence[Disk]:
-        """Return no data disks: jobs that keep theirs have tests of their own."""
-        return []
+        """Return all data disks."""
+        disks = self._world.disks
+        return self._call("disks", disks.list) if self._world.keeps_disks else []
 
     def snapshots(self) -> Sequence[Snapshot]:
-        """Return no snapshots."""
-        return []
+        """Return all snapshots."""
+        disks = self._world.disks
+        return self._call("snapshots", disks.list_snapshots) if self._world.keeps_disks else []
+
+    def take_snapshot(
+        self, disk: Disk, name: str, labels: dict[str, str], *, request_id: str
+    ) -> Operation:
+        """Start to make a snapshot."""
+        disks = self._world.disks
+        return self._call(
+            f"take_snapshot {name}", lambda: disks.take_snapshot(disk, name, labels, request_id)
+        )
+
+    def copy_disk(self, spec: DataDiskSpec, snapshot: Snapshot, *, request_id: str) -> Operation:
+        """Start to make a disk from a snapshot."""
+        disks = self._world.disks
+        return self._call(f"copy_disk {spec.name}", lambda: disks.copy(spec, snapshot, request_id))
+
+    def attach(self, disk: Disk, vm: Vm, *, request_id: str) -> None:
+        """Attach a disk to a VM."""
+        disks = self._world.disks
+        self._call(f"attach {disk.name}", lambda: disks.attach(disk, vm, request_id))
+
+    def delete_disk(self, disk: Disk, *, request_id: str) -> None:
+        """Delete a disk."""
+        disks = self._world.disks
+        self._call(f"delete_disk {disk.name}", lambda: disks.delete(disk, request_id))
+
+    def delete_snapshot(self, snapshot: Snapshot, *, request_id: str) -> None:
+        """Delete a snapshot."""
+        disks = self._world.disks
+        self._call(
+            f"delete_snapshot {snapshot.name}", lambda: disks.delete_snapshot(snapshot, request_id)
+        )
 
     def insert(self, spec: VmSpec, *, request_id: str) -> Operation:
         """Start to create a VM."""

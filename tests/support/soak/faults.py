@@ -26,6 +26,7 @@ class Kind(StrEnum):
     VM_FREEZE = "VM stands still"
     CLOCK_STEP = "clock of a VM is set"
     FREEZE_AT_END = "VM stands still at the end of its interval"
+    FREEZE_AT_CALL = "VM will stand still"
     CUT_OFF = "VM is cut off from the bucket"
     BAD_BOOT = "VMs cannot install the runtime"
     STOCK_OUT = "no capacity"
@@ -35,6 +36,8 @@ class Kind(StrEnum):
     TEMPLATE_DELETED = "instance template is deleted"
     VM_DELETED = "a person deletes a VM"
     LABEL_REMOVED = "a person takes the label off a VM"
+    DISK_DELETED = "a person deletes a data disk that no VM has"
+    SNAPSHOT_DELETED = "a person deletes a snapshot"
     NAME_TAKEN = "a person has the next VM's name"
     PAUSED = "a person pauses the job"
     CANCELLED = "a person cancels the job"
@@ -58,7 +61,7 @@ class How(StrEnum):
 ON_VMS = {
     *(Kind.PREEMPT, Kind.HOST_ERROR, Kind.SCRIPT_HANG, Kind.SCRIPT_FAILS, Kind.KERNEL_HANG),
     *(Kind.VM_FREEZE, Kind.CLOCK_STEP, Kind.VM_DELETED, Kind.LABEL_REMOVED),
-    *(Kind.FREEZE_AT_END, Kind.CUT_OFF),
+    *(Kind.FREEZE_AT_END, Kind.FREEZE_AT_CALL, Kind.CUT_OFF),
 }
 """What hits one VM that runs, the next one if none does."""
 
@@ -100,6 +103,8 @@ class Fault:
         what = [f"{clock(self.at_s)} {self.kind}"]
         if self.kind is Kind.CALL:
             what = [f"{clock(self.at_s)} {self.party} {self.how} {self.call or 'any call'}"]
+        elif self.call:
+            what.append(f"when it {self.how} {self.call}")
         if self.place:
             what.append(f"in {self.place}")
         if self.for_s:

@@ -30,7 +30,7 @@ class Grid:
         if self._world.is_on(Kind.SOURCE_DOWN):
             raise IntensityUnavailableError(f"{grid_zone}: 503 from the source")
         end = now.replace(minute=0, second=0, microsecond=0)
-        return [_hour(grid_zone, end - n * HOUR) for n in range(24, 0, -1)]
+        return _day_before(grid_zone, end)
 
     def forecast(
         self, histories: Iterable[str], origin: datetime, *, horizon_h: int, source: str
@@ -48,6 +48,11 @@ def _value(grid_zone: str, start: datetime) -> float:
 @cache
 def _hour(grid_zone: str, start: datetime) -> IntensityHour:
     return IntensityHour(start=start, gco2eq_per_kwh=_value(grid_zone, start))
+
+
+@cache
+def _day_before(grid_zone: str, end: datetime) -> Sequence[IntensityHour]:
+    return [_hour(grid_zone, end - n * HOUR) for n in range(24, 0, -1)]
 
 
 @cache

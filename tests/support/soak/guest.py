@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from soak.bucket import BucketView
+from soak.disks import StoredDisk
 from soak.faults import Fault, Kind
 from soak.kernel import KilledError, Machine, Task
 from vm_runtime.contract import object_names
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_EVERY_S = 600.0
 _TIMER_S = 60.0
+_DISK_POLL_S = 15.0
 
 
 @dataclass
@@ -84,6 +86,8 @@ class Loop:
         if guest.script_fails:
             raise ArithmeticError("the script raised")
         guest.world.kernel.sleep(self._step_s)
+        if guest.disk is not None:
+            guest.world.disks.write(guest.disk, guest.name)
         self.position.step += 1
         return Event.STEP
 
@@ -104,6 +108,7 @@ class Guest:
         self.job_id = instance.labels[Label.JOB]
         self.incarnation = int(instance.metadata[Attribute.INCARNATION])
         self.lease: LeaseKeeper | None = None
+        self.disk: StoredDisk | None = None
         self.is_hung = self.script_hangs = self.script_fails = False
         self._stop: StopFlag | None = None
         self._listeners: dict[str, Callable[[str], None]] = {}
@@ -125,6 +130,11 @@ class Guest:
         """Stand still at some call, once its interval is over."""
         self.process.coming_fault = fault
         self.process.is_ending = self._is_ending
+
+    def freeze_at_call(self, fault: Fault) -> None:
+        """Stand still at some call, whenever it comes."""
+        self.process.coming_fault = fault
+        self.process.is_ending = lambda: True
 
     def _is_ending(self) -> bool:
         end = self._stop.interval_end if self._stop else None
@@ -190,7 +200,18 @@ class Guest:
                 self._after_trainer(ExitCode.FAILED)
                 self._power_off("no runtime")
             return
+        if Attribute.DATA_DISK in self.instance.metadata:
+            self._wait_for_disk()
         self._spawn(self.process, self._run)
+
+    def _wait_for_disk(self) -> None:
+        """Do what `startup.sh` does."""
+        while (disk := self.world.disks.of(self.name)) is None:
+            if self.system.now() >= self.instance.interval_end:
+                self._power_off("its data disk did not come")
+            self.world.kernel.sleep(_DISK_POLL_S)
+        self.world.laws.mounts(self, disk.content)
+        self.disk = disk
 
     def _run(self) -> None:
         try:

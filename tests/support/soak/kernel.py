@@ -38,11 +38,15 @@ class Machine:
         self.is_ending: Callable[[], bool] = lambda: False
         self.tasks: list[Task] = []
         self._ahead_s = ahead_s
-        kernel.machines.append(self)
+        self._shown_s, self._shown = 0.0, START
+        kernel.machines[self] = None
 
     def now(self) -> datetime:
         """Return what this machine's clock shows."""
-        return START + timedelta(seconds=self.kernel.now_s + self._ahead_s)
+        shown_s = self.kernel.now_s + self._ahead_s
+        if shown_s != self._shown_s:
+            self._shown_s, self._shown = shown_s, START + timedelta(seconds=shown_s)
+        return self._shown
 
     def wait_s(self, duration_s: float) -> float:
         """One second is one second."""
@@ -80,8 +84,23 @@ class Task(greenlet):
         """Start at once, at the present time."""
         super().__init__(run, machine.kernel.hub)
         self.machine = machine
-        self.token: object = None
+        self.token: int | None = None
         machine.tasks.append(self)
+
+
+class Call:
+    """Something short to be done later, by nobody's thread: it must not wait."""
+
+    __slots__ = ("machine", "run", "token")
+
+    def __init__(self, machine: Machine, run: Callable[[], object]) -> None:
+        """Wait to be done, unless `machine` is dead by then."""
+        self.machine, self.run = machine, run
+        self.token: int | None = None
+
+    def cancel(self) -> None:
+        """Let it not be done."""
+        self.token = None
 
 
 class Kernel:
@@ -91,18 +110,29 @@ class Kernel:
         """Stand at second 0; whoever makes it is the hub."""
         self.now_s = 0.0
         self.hub = getcurrent()
-        self.machines: list[Machine] = []
+        self.machines: dict[Machine, None] = {}
         self.events = 0
-        self._heap: list[tuple[float, int, Task, object]] = []
+        self._heap: list[tuple[float, int, Task | Call, int | None]] = []
         self._count = 0
+        self._until_s = 0.0
         self._stopped = False
 
     def spawn(self, machine: Machine, run: Callable[[], object], *, after_s: float = 0.0) -> Task:
         """Start a task."""
         task = Task(machine, run)
-        task.token = object()
-        self._push(self.now_s + after_s, task)
+        self._begin(task, after_s)
         return task
+
+    def call_later(self, machine: Machine, run: Callable[[], object], after_s: float) -> Call:
+        """Do something later that takes no time: cheaper than a task."""
+        call = Call(machine, run)
+        self._begin(call, after_s)
+        return call
+
+    def forget(self, machine: Machine) -> None:
+        """Drop a machine whose tasks have all ended."""
+        machine.kill()
+        self.machines.pop(machine, None)
 
     def sleep(self, duration_s: float) -> None:
         """Let time go by for the calling task."""
@@ -111,13 +141,16 @@ class Kernel:
     def park(self, timeout_s: float | None) -> None:
         """Wait until woken, at most so long."""
         task = getcurrent()
-        if not task.machine.is_up and self._stopped:
+        if self._stopped and not task.machine.is_up:
             raise KilledError
-        task.token = object()
+        self._count = token = self._count + 1
+        task.token = token
         if timeout_s is not None:
-            self._push(self.now_s + max(timeout_s, 0.0), task)
-        self.hub.switch()
-        if not task.machine.is_up and self._stopped:
+            heapq.heappush(self._heap, (self.now_s + max(timeout_s, 0.0), token, task, token))
+        following = self._next()
+        if following is not task:  # no `or`: a greenlet that has not begun is false
+            (self.hub if following is None else following).switch()
+        if self._stopped and not task.machine.is_up:
             raise KilledError
 
     def wake(self, task: Task) -> None:
@@ -136,22 +169,31 @@ class Kernel:
 
         What a task raises is raised here.
         """
+        self._until_s = until_s
+        while (task := self._next()) is not None:
+            task.switch()
+
+    def _next(self) -> Task | None:
+        """Let time go by to the next task that goes on; who parks switches straight to it."""
         heap = self._heap
         while heap and not self._stopped:
             due_s, _, task, token = heapq.heappop(heap)
             machine = task.machine
-            if task.token is not token or not machine.is_up:
+            if task.token != token or not machine.is_up:
                 continue
             if machine.frozen_until_s > due_s:
                 self._count += 1
                 heapq.heappush(heap, (machine.frozen_until_s, self._count, task, token))
                 continue
-            if due_s > until_s:
-                return
+            if due_s > self._until_s:
+                break
             self.now_s = due_s
             self.events += 1
             task.token = None
-            task.switch()
+            if type(task) is Task:
+                return task
+            task.run()
+        return None
 
     def stop(self) -> None:
         """End the simulation."""
@@ -160,9 +202,9 @@ class Kernel:
     def close(self) -> None:
         """Unwind what is left: it can do nothing more."""
         self._stopped = True
-        for machine in self.machines:
+        for machine in list(self.machines):
             machine.kill()
-        for machine in self.machines:
+        for machine in list(self.machines):
             for task in machine.tasks:
                 if not task.dead:
                     with suppress(Exception):
@@ -170,7 +212,12 @@ class Kernel:
         self.machines.clear()
         self._heap.clear()
 
-    def _push(self, due_s: float, task: Task) -> None:
+    def _begin(self, task: Task | Call, after_s: float) -> None:
+        self._count += 1
+        task.token = self._count
+        self._push(self.now_s + after_s, task)
+
+    def _push(self, due_s: float, task: Task | Call) -> None:
         self._count += 1
         heapq.heappush(self._heap, (due_s, self._count, task, task.token))
 

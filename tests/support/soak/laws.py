@@ -43,6 +43,8 @@ class Laws:
         self._calls: Counter[tuple[str, int]] = Counter()
         self.states: dict[str, JobState] = {}
         self.latest: dict[str, dict[str, object]] = {}
+        self.excused: set[str] = set()
+        """Jobs of which a person deleted a disk or a snapshot."""
 
     def broken(self, law: str, what: str) -> None:
         """Stop the world: a promise is broken."""
@@ -217,6 +219,25 @@ class Laws:
             return False
         return now_s - world.disturbed_s() < LONGEST_OVERRUN_S
 
+    # Data disks
+
+    def disk_gone(self, job_id: str) -> None:
+        """See a disk or a snapshot go: all that was written must be in a ready one that is left."""
+        state = self.states.get(job_id)
+        needs_none = state is None or (state.phase.is_final and state.phase is not Phase.FAILED)
+        if needs_none or job_id in self.excused or not self._world.disks.written[job_id]:
+            return
+        if not self._world.disks.is_whole_somewhere(job_id):
+            self.broken("keep_disk", f"what {job_id} wrote is in no ready disk or snapshot")
+
+    def mounts(self, guest: "Guest", content: int) -> None:
+        """See a VM get its data disk: all that was written must be on it."""
+        written = self._world.disks.written[guest.job_id]
+        self._world.tell(guest.name, f"has its data disk, with write {content}")
+        if content != written:
+            told = f"{guest.name} has a disk with write {content}, the last one was {written}"
+            self.broken("keep_disk", told)
+
     # Guests
 
     def trains(self, guest: "Guest") -> None:
@@ -255,6 +276,8 @@ class Laws:
     def _may_fail(self, state: JobState, kinds: set[Kind]) -> bool:
         """Whether something happened of which a person has to know."""
         hows = {str(fault.how) for fault in self._world.schedule.faults}
+        if state.job_id in self.excused:
+            return True
         if "403" in state.message:
             return "gets 403" in hows
         return bool(
@@ -262,5 +285,6 @@ class Laws:
             & {
                 *(Kind.REFUSED, Kind.TEMPLATE_DELETED, Kind.NAME_TAKEN, Kind.SCRIPT_FAILS),
                 *(Kind.SCRIPT_HANG, Kind.BAD_BOOT, Kind.CALL, Kind.VM_DELETED),
+                *((Kind.LABEL_REMOVED,) if self._world.keeps_disks else ()),
             }
         )

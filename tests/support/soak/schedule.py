@@ -8,7 +8,7 @@ from datetime import timedelta
 from functions.domain.lifecycle.timing import Timing
 from soak.faults import Fault, How, Kind
 from soak.kernel import START
-from vm_runtime.contract.job import Job
+from vm_runtime.contract.job import Job, KeepDisk
 
 REGIONS = ("europe-west3", "europe-west9", "europe-north1", "europe-southwest1")
 GRID_ZONES = ("DE", "FR", "FI", "ES")
@@ -17,14 +17,17 @@ CALLS = {
     "forecast": ("bucket.write", "bucket.read", "bucket.list", "fleet.list", "publish", "alarm"),
     "stop_vm": (
         *("fleet.list", "fleet.stop", "fleet.delete", "fleet.set_interval_end"),
+        *("fleet.disks", "fleet.delete_disk", "fleet.delete_snapshot"),
         *("bucket.write", "bucket.read", "publish"),
     ),
     "move_vm": (
         *("fleet.list", "fleet.insert", "fleet.delete", "fleet.set_interval_end"),
+        *("fleet.take_snapshot", "fleet.copy_disk", "fleet.snapshots"),
         *("fleet.operation", "bucket.write", "bucket.read", "publish"),
     ),
     "start_vm": (
         *("fleet.list", "fleet.insert", "fleet.operation", "fleet.set_interval_end"),
+        *("fleet.attach", "fleet.disks"),
         *("bucket.write", "bucket.read", "publish"),
     ),
     "vm": (
@@ -72,12 +75,12 @@ class Schedule:
 def draw(seed: int) -> Schedule:
     """Return the schedule of `seed`; most are short, some are long."""
     dice = random.Random(seed)
-    is_long = dice.random() < 0.04
+    is_long = dice.random() < 0.02
     submissions = tuple(
         _submission(dice, f"job-{letter}", is_long=is_long)
         for letter in "ab"[: 2 if dice.random() < 0.2 else 1]
     )
-    span_s = 3600 * (dice.uniform(6, 24) if is_long else dice.uniform(0.5, 2.0))
+    span_s = 3600 * (dice.uniform(6, 24) if is_long else dice.uniform(0.3, 1.2))
     number = dice.choice((1, 2, 3, 4, 5, 6, 8, 12, 18)) * (2 if is_long else 1)
     drawn = [fault for _ in range(number) for fault in _faults(dice, span_s)]
     faults = sorted(drawn, key=lambda each: each.at_s)
@@ -86,9 +89,9 @@ def draw(seed: int) -> Schedule:
 
 
 def _submission(dice: random.Random, job_id: str, *, is_long: bool) -> Submission:
-    at_s = dice.choice((0.0, dice.uniform(0, 3600), dice.uniform(3000, 3600)))
-    work_h = dice.uniform(2.0, 5.0) if is_long else dice.uniform(0.25, 1.1)
-    slack_h = dice.uniform(3, 20) if is_long else dice.uniform(0.3, 1.6)
+    at_s = dice.choice((0.0, 0.0, dice.uniform(0, 1800), dice.uniform(3000, 3600)))
+    work_h = dice.uniform(2.0, 5.0) if is_long else dice.uniform(0.2, 0.6)
+    slack_h = dice.uniform(3, 20) if is_long else dice.uniform(0.25, 1.0)
     job = Job(
         job_id=job_id,
         machine_type="e2-standard-8",
@@ -98,14 +101,15 @@ def _submission(dice: random.Random, job_id: str, *, is_long: bool) -> Submissio
         work_h=work_h,
         deadline=START + timedelta(seconds=at_s, hours=work_h + slack_h),
         slot_minutes=60 if is_long else 15,
+        keep_disk=KeepDisk(size_gb=10, move_s=120.0) if dice.random() < 0.2 else None,
     )
     return Submission(job=job, at_s=at_s, step_s=dice.choice((30.0, 60.0, 90.0)))
 
 
 def _faults(dice: random.Random, span_s: float) -> tuple[Fault, ...]:
     at_s = dice.uniform(0, span_s)
-    if dice.random() < 0.06:
-        return dice.choice((_lost_and_deleted, _hung_and_alone))(dice, at_s)
+    if dice.random() < 0.1:
+        return dice.choice(_TOGETHER)(dice, at_s)
     draws = (
         (30, _call),
         (8, _messages),
@@ -128,8 +132,44 @@ def _lost_and_deleted(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
 def _hung_and_alone(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
     """A VM hangs as a whole, and nobody is there to stop it."""
     down_s = at_s + dice.uniform(1, 1800)
-    down = Fault(kind=Kind.FUNCTIONS_DOWN, at_s=down_s, for_s=dice.uniform(2, 6) * 3600)
-    return (Fault(kind=Kind.KERNEL_HANG, at_s=at_s), down)
+    down = Fault(kind=Kind.FUNCTIONS_DOWN, at_s=down_s, for_s=dice.uniform(2, 4) * 3600)
+    hang = dice.choice((Kind.KERNEL_HANG, Kind.SCRIPT_HANG))
+    return (Fault(kind=hang, at_s=at_s), down)
+
+
+def _hidden_and_still(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
+    """A VM that nobody sees stands still right before it moves LATEST, and then goes on.
+
+    Its successor takes the lease meanwhile: only the generation of LATEST is left to stop it.
+    """
+    still = Fault(
+        kind=Kind.FREEZE_AT_CALL,
+        at_s=at_s,
+        call="bucket.write LATEST",
+        how=dice.choice((How.STANDS_BEFORE, How.STANDS_BEFORE, How.STANDS_AFTER)),
+        number=dice.uniform(300, 1500),
+    )
+    return (still, Fault(kind=Kind.LABEL_REMOVED, at_s=at_s + 1))
+
+
+def _overtaken(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
+    """Before the full hour a new plan is wanted; who makes it stands still until after it."""
+    at_s = max(0.0, 3600.0 * math.ceil(at_s / 3600) - dice.uniform(90, 300))
+    number = dice.uniform(100, 520)
+    how = dice.choice(STANDSTILLS)
+    call = Fault(
+        kind=Kind.CALL,
+        at_s=at_s,
+        party="forecast",
+        call="bucket.write plans",
+        how=how,
+        number=number,
+    )
+    return (call, Fault(kind=Kind.PAUSED, at_s=at_s, for_s=dice.uniform(5, 40)))
+
+
+_TOGETHER = (_lost_and_deleted, _hung_and_alone, _hung_and_alone, _hidden_and_still, _overtaken)
+"""Faults that alone are harmless, so that chance alone would rarely tell."""
 
 
 def _call(dice: random.Random, at_s: float) -> Fault:
@@ -189,7 +229,7 @@ def _no_vm(dice: random.Random, at_s: float) -> Fault:
     )
     place = dice.choice(("", *REGIONS)) if kind in {Kind.STOCK_OUT, Kind.QUOTA} else ""
     number = dice.choice((60.0, 400.0, 1300.0)) if kind is Kind.SLOW_OPERATIONS else 0.0
-    longest_s = 1200.0 if kind is Kind.REFUSED else 4 * 3600.0
+    longest_s = 1200.0 if kind is Kind.REFUSED else 5400.0
     for_s = dice.uniform(300, longest_s)
     return Fault(kind=kind, at_s=at_s, for_s=for_s, place=place, number=number)
 
@@ -210,7 +250,7 @@ def _away(dice: random.Random, at_s: float) -> Fault:
             how=dice.choice(NO_ANSWERS),
             chance=dice.choice((0.2, 1.0)),
         )
-    longest_s = 24 * 3600 if kind is Kind.SOURCE_DOWN else 5 * 3600
+    longest_s = 24 * 3600 if kind is Kind.SOURCE_DOWN else 5400
     return Fault(kind=kind, at_s=at_s, for_s=dice.uniform(600, longest_s))
 
 
@@ -220,6 +260,7 @@ def _people(dice: random.Random, at_s: float) -> Fault:
             *(Kind.VM_DELETED, Kind.VM_DELETED, Kind.LABEL_REMOVED, Kind.NAME_TAKEN),
             *(Kind.TEMPLATE_DELETED, Kind.SUBMITTED_TWICE, Kind.TICK_AGAIN, Kind.TICK_AGAIN),
             *(Kind.PAUSED, Kind.PAUSED, Kind.CANCELLED, Kind.RETRIED, Kind.RETRIED),
+            *(Kind.DISK_DELETED, Kind.SNAPSHOT_DELETED),
         )
     )
     if kind is Kind.TICK_AGAIN and dice.random() < 0.7:  # just before the regular one

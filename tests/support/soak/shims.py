@@ -3,16 +3,19 @@
 import importlib
 import logging
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any, Self
 
 from greenlet import getcurrent
 
 from soak.kernel import Kernel, SimulatedThreading, SimulatedTime
-from soak.schedule import GRID_ZONES
 
 RUNTIME = (
     *("lease", "reporting", "vm_session", "metrics_file", "checkpoint_writer"),
@@ -21,11 +24,17 @@ RUNTIME = (
 """Modules of `vm_runtime` that wait or start threads."""
 
 SLOWER: dict[str, dict[str, float]] = {
-    "vm_runtime.vm_session": {"REPORT_PERIOD_S": 90.0, "_SLOWEST_POLL_S": 10.0},
+    "vm_runtime.vm_session": {"REPORT_PERIOD_S": 150.0, "_SLOWEST_POLL_S": 10.0},
     "vm_runtime.stop": {"_SLICE_S": 10.0},
     "vm_runtime.watchdog": {"_SLOWEST_LOOK_S": 60.0},
 }
 """How often the runtime looks: less often than in truth, as each look costs the simulation."""
+
+SWIFT_FOLDER = Path("/dev/shm")  # noqa: S108 - for `tempfile`, which makes folders of its own
+"""Where checkpoints are downloaded to, if it is there: no disk has to turn."""
+
+LOOKBACK = timedelta(hours=24)
+"""Hours that the simulated forecaster looks at; it needs no week."""
 
 
 class _Serial:
@@ -113,6 +122,8 @@ def simulated(kernel: Kernel, *, on_error: Callable[[logging.LogRecord], None]) 
         try:
             _simulate_runtime(changes, kernel)
             _simulate_functions(changes)
+            if SWIFT_FOLDER.is_dir():
+                changes.set(tempfile, "tempdir", str(SWIFT_FOLDER))
             yield
         finally:
             changes.undo()
@@ -137,13 +148,16 @@ def _simulate_runtime(changes: _Changes, kernel: Kernel) -> None:
 
 
 def _simulate_functions(changes: _Changes) -> None:
-    for name, module in list(sys.modules.items()):
-        if not name.startswith("functions.handlers."):
-            continue
-        if hasattr(module, "ThreadPoolExecutor"):
-            changes.set(module, "ThreadPoolExecutor", _Serial)
-        if hasattr(module, "GRID_ZONES"):
-            changes.set(module, "GRID_ZONES", GRID_ZONES)
+    for module in _with_pools():
+        changes.set(module, "ThreadPoolExecutor", _Serial)
+    changes.set(sys.modules["functions.handlers.record"], "LOOKBACK", LOOKBACK)
+
+
+@cache
+def _with_pools() -> list[Any]:
+    handlers = [each for each in sys.modules if each.startswith("functions.handlers.")]
+    modules = [sys.modules[name] for name in handlers]
+    return [each for each in modules if hasattr(each, "ThreadPoolExecutor")]
 
 
 @contextmanager

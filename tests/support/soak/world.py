@@ -10,6 +10,7 @@ from soak.bucket import Bucket
 from soak.bus import Bus
 from soak.calls import Calls
 from soak.compute import ComputeEngine, Instance
+from soak.disks import Disks
 from soak.faults import WAITS_S, Fault, Kind, clock
 from soak.grid import Grid
 from soak.guest import Guest
@@ -56,6 +57,8 @@ class World:
         self.bucket = Bucket()
         self.bucket.on_change = self.laws.changed
         self.compute = ComputeEngine(self)
+        self.disks = Disks(self)
+        self.keeps_disks = any(each.job.keep_disk for each in schedule.submissions)
         self.calls = Calls(self)
         self.bus = Bus(self)
         self.grid = Grid(self)
@@ -121,6 +124,10 @@ class World:
         """Whether a fault of a kind is on now."""
         return bool(self.active(kind))
 
+    def slow_s(self) -> float:
+        """Return how much longer operations take now."""
+        return sum(each.number for each in self.active(Kind.SLOW_OPERATIONS))
+
     def disturbed_s(self) -> float:
         """Return when the control plane was last kept from its work."""
         now_s = self.kernel.now_s
@@ -158,7 +165,22 @@ class World:
             len(states) == len(self.submissions)
             and all(state.phase.is_final for state in states.values())
             and not any(each.is_managed for each in self.compute.instances.values())
+            and not self._disks_left()
         )
+
+    def _disks_left(self) -> list[str]:
+        """Return what is left of disks and snapshots; a job that failed keeps its disk."""
+        left = list(self.disks.shots)
+        seen: set[str] = set()
+        for disk in self.disks.by_key.values():
+            state = self.laws.states[disk.job_id]
+            user = self.compute.instances.get((disk.spec.compute_zone, disk.user))
+            if user is not None and not user.is_managed:
+                continue  # Nobody may take it from a VM that is not ours.
+            if state.phase is not Phase.FAILED or disk.job_id in seen:
+                left.append(disk.spec.name)
+            seen.add(disk.job_id)
+        return left
 
     def _judge(self) -> None:
         if self._is_over():
@@ -167,7 +189,8 @@ class World:
         phases = {job_id: str(state.phase) for job_id, state in self.laws.states.items()}
         left = [each.name for each in self.compute.instances.values() if each.is_managed]
         hours = PATIENCE_S / 3600
-        told = f"{hours:.0f} h after the last fault and deadline: {phases}, VMs left: {left}"
+        left += self._disks_left() if self.laws.states else []
+        told = f"{hours:.0f} h after the last fault and deadline: {phases}, left: {left}"
         self.laws.broken("promise 3", told)
 
     def _strike(self, fault: Fault) -> None:
@@ -215,6 +238,24 @@ def _remove_label(world: World, instance: Instance, _: Fault) -> None:
     instance.labels.pop("managed-by", None)
 
 
+def _delete_disk(world: World, _: Fault) -> None:
+    """Compute Engine refuses to delete one that a VM has."""
+    free = [each for each in world.disks.by_key.values() if not each.user]
+    if free:
+        disk = world.dice.choice(free)
+        world.laws.excused.add(disk.job_id)
+        world.disks.remove(disk, "is deleted by a person")
+        world.disks.forget_lost(disk.job_id)
+
+
+def _delete_snapshot(world: World, _: Fault) -> None:
+    for name in list(world.disks.shots)[:1]:
+        job_id = world.disks.shots[name].job_id
+        world.laws.excused.add(job_id)
+        world.disks.remove_snapshot(name, "is deleted by a person")
+        world.disks.forget_lost(job_id)
+
+
 def _some_job(world: World) -> str:
     return world.dice.choice(world.schedule.submissions).job.job_id
 
@@ -247,12 +288,15 @@ _STRIKES: dict[Kind, Callable[[World, Fault], object]] = {
     Kind.VM_DELETED: _to_vm(lambda world, vm, _: world.compute.remove(vm, "deleted by hand")),
     Kind.LABEL_REMOVED: _to_vm(_remove_label),
     Kind.FREEZE_AT_END: _to_vm(lambda _, vm, fault: vm.guest.freeze_at_end(fault)),
+    Kind.FREEZE_AT_CALL: _to_vm(lambda _, vm, fault: vm.guest.freeze_at_call(fault)),
     Kind.CUT_OFF: _to_vm(lambda _, vm, fault: vm.guest.cut_off(fault.for_s)),
     Kind.TICK_AGAIN: lambda world, _: world.bus.tick_now(),
     Kind.PAUSED: _pause,
     Kind.CANCELLED: lambda world, _: world.bus.wish(_some_job(world), Verb.CANCEL),
     Kind.RETRIED: _retry,
     Kind.NAME_TAKEN: _take_name,
+    Kind.DISK_DELETED: _delete_disk,
+    Kind.SNAPSHOT_DELETED: _delete_snapshot,
     Kind.SUBMITTED_TWICE: lambda world, _: world.bus.submit(world.schedule.submissions[0]),
 }
 
