@@ -23,6 +23,7 @@ class Kind(StrEnum):
     SCRIPT_HANG = "script hangs"
     SCRIPT_FAILS = "script raises"
     KERNEL_HANG = "kernel of a VM hangs for ever"
+    HUNG_AND_ALONE = "a VM hangs, and soon no function runs"
     VM_FREEZE = "VM stands still"
     CLOCK_STEP = "clock of a VM is set"
     FREEZE_AT_END = "VM stands still at the end of its interval"
@@ -61,7 +62,7 @@ class How(StrEnum):
 ON_VMS = {
     *(Kind.PREEMPT, Kind.HOST_ERROR, Kind.SCRIPT_HANG, Kind.SCRIPT_FAILS, Kind.KERNEL_HANG),
     *(Kind.VM_FREEZE, Kind.CLOCK_STEP, Kind.VM_DELETED, Kind.LABEL_REMOVED),
-    *(Kind.FREEZE_AT_END, Kind.FREEZE_AT_CALL, Kind.CUT_OFF),
+    *(Kind.FREEZE_AT_END, Kind.FREEZE_AT_CALL, Kind.CUT_OFF, Kind.HUNG_AND_ALONE),
 }
 """What hits one VM that runs, the next one if none does."""
 
@@ -94,7 +95,8 @@ class Fault:
     def ends_s(self) -> float:
         """When it is over; what stands still does so longest."""
         stands = self.number if self.how in {How.STANDS_BEFORE, How.STANDS_AFTER} else 0.0
-        late = self.number if self.kind in {Kind.MESSAGES, Kind.SLOW_OPERATIONS} else 0.0
+        lags = {Kind.MESSAGES, Kind.SLOW_OPERATIONS, Kind.HUNG_AND_ALONE}
+        late = self.number if self.kind in lags else 0.0
         waits = WAITS_S if self.kind in ON_VMS else 0.0
         return self.at_s + self.for_s + stands + late + waits
 

@@ -12,6 +12,10 @@ from datetime import timedelta
 from typing import Any
 
 from functions.domain.lifecycle import decide as deciding
+from functions.domain.lifecycle import disks, left_over
+from functions.domain.lifecycle.actions import AdoptDisk, Owner
+from functions.domain.lifecycle.disk import Disk
+from functions.domain.lifecycle.observation import Observation
 from functions.handlers import perform as performing
 from functions.handlers import planning, reconcile, request_ids
 from soak.guest import Guest
@@ -19,6 +23,7 @@ from vm_runtime.checkpoint import Checkpoints
 from vm_runtime.checkpoint_objects import CheckpointObjects
 from vm_runtime.contract import object_names
 from vm_runtime.contract.codec import encode
+from vm_runtime.contract.instance import data_disk_name
 from vm_runtime.contract.lease import Lease
 from vm_runtime.vm_session import VmSession
 from vm_runtime.watchdog import Watchdog
@@ -152,6 +157,25 @@ def _no_swap_of_state() -> AbstractContextManager[None]:
     return _set((performing, "_save", save))
 
 
+def _source_disk_first() -> AbstractContextManager[None]:
+    """The source of a data disk's move is deleted before its snapshot is ready."""
+    real = left_over._why_not
+
+    def why_not(seen: Observation, disk: Disk) -> str:
+        known = seen.state.disk
+        is_source = known is not None and disk.name == data_disk_name(disk.job_id, known.number)
+        if is_source and seen.state.disk_move is not None:
+            return "it is being copied"
+        return real(seen, disk)
+
+    return _set((left_over, "_why_not", why_not))
+
+
+def _unverified_copy() -> AbstractContextManager[None]:
+    """A copy of a data disk is taken for the truth as soon as it is listed."""
+    return _set((disks, "_verify", lambda *_: AdoptDisk(owner=Owner.MOVE_VM, reason="it is there")))
+
+
 MUTATIONS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "lease check": _no_lease_check,
     "lease check while training": _no_check_while_training,
@@ -160,6 +184,8 @@ MUTATIONS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "seq check of messages": _old_messages,
     "seq check of plans": _old_plans,
     "create before delete": _delete_before_create,
+    "source disk until the copy": _source_disk_first,
+    "verified copy of the disk": _unverified_copy,
     "request ids": _new_request_ids,
     "guest's timer": _no_timer,
     "forced stop": _no_forced_stop,

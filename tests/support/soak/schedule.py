@@ -89,14 +89,16 @@ def draw(seed: int) -> Schedule:
 
 
 def _submission(dice: random.Random, job_id: str, *, is_long: bool) -> Submission:
-    at_s = dice.choice((0.0, 0.0, dice.uniform(0, 1800), dice.uniform(3000, 3600)))
-    work_h = dice.uniform(2.0, 5.0) if is_long else dice.uniform(0.2, 0.6)
-    slack_h = dice.uniform(3, 20) if is_long else dice.uniform(0.25, 1.0)
+    # Near the full hour, at which the grid changes, and with it often the place.
+    spans_s = ((0, 0), (0, 3600), (1500, 3000), (1500, 3000), (3000, 3600))
+    at_s = dice.uniform(*dice.choice(spans_s))
+    work_h = dice.uniform(2.0, 5.0) if is_long else dice.uniform(0.3, 0.8)
+    slack_h = dice.uniform(3, 20) if is_long else dice.uniform(0.15, dice.choice((0.3, 0.9)))
     job = Job(
         job_id=job_id,
         machine_type="e2-standard-8",
         power_w=250,
-        allowed_regions=tuple(dice.sample(REGIONS, dice.choice((1, 2, 2, 3, 4)))),
+        allowed_regions=tuple(dice.sample(REGIONS, dice.choice((1, 2, 3, 3, 4)))),
         submitted_at=START + timedelta(seconds=at_s),
         work_h=work_h,
         deadline=START + timedelta(seconds=at_s, hours=work_h + slack_h),
@@ -108,7 +110,7 @@ def _submission(dice: random.Random, job_id: str, *, is_long: bool) -> Submissio
 
 def _faults(dice: random.Random, span_s: float) -> tuple[Fault, ...]:
     at_s = dice.uniform(0, span_s)
-    if dice.random() < 0.1:
+    if dice.random() < 0.14:
         return dice.choice(_TOGETHER)(dice, at_s)
     draws = (
         (30, _call),
@@ -130,11 +132,9 @@ def _lost_and_deleted(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
 
 
 def _hung_and_alone(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
-    """A VM hangs as a whole, and nobody is there to stop it."""
-    down_s = at_s + dice.uniform(1, 1800)
-    down = Fault(kind=Kind.FUNCTIONS_DOWN, at_s=down_s, for_s=dice.uniform(2, 4) * 3600)
-    hang = dice.choice((Kind.KERNEL_HANG, Kind.SCRIPT_HANG))
-    return (Fault(kind=hang, at_s=at_s), down)
+    """A VM hangs, and soon nobody is there to stop it."""
+    number, for_s = dice.uniform(1, 600), dice.uniform(1.5, 3.0) * 3600
+    return (Fault(kind=Kind.HUNG_AND_ALONE, at_s=at_s, for_s=for_s, number=number),)
 
 
 def _hidden_and_still(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
@@ -147,7 +147,7 @@ def _hidden_and_still(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
         at_s=at_s,
         call="bucket.write LATEST",
         how=dice.choice((How.STANDS_BEFORE, How.STANDS_BEFORE, How.STANDS_AFTER)),
-        number=dice.uniform(300, 1500),
+        number=dice.uniform(400, 1800),
     )
     return (still, Fault(kind=Kind.LABEL_REMOVED, at_s=at_s + 1))
 
@@ -168,7 +168,25 @@ def _overtaken(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
     return (call, Fault(kind=Kind.PAUSED, at_s=at_s, for_s=dice.uniform(5, 40)))
 
 
-_TOGETHER = (_lost_and_deleted, _hung_and_alone, _hung_and_alone, _hidden_and_still, _overtaken)
+def _slow_move(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
+    """At the full hour, when a job moves, its source is down long before its target runs."""
+    at_s = max(0.0, 3600.0 * math.ceil(at_s / 3600) - dice.uniform(200, 400))
+    number = dice.choice((400.0, 700.0))
+    return (Fault(kind=Kind.SLOW_OPERATIONS, at_s=at_s, for_s=600.0, number=number),)
+
+
+def _late_plans(dice: random.Random, at_s: float) -> tuple[Fault, ...]:
+    """What a tick says comes again and again, most of it after the next tick."""
+    at_s = max(0.0, 3600.0 * math.floor(at_s / 3600) - 10.0)
+    late = Fault(kind=Kind.MESSAGES, at_s=at_s, for_s=400.0, chance=0.0, number=7200.0)
+    return (late,) * dice.randint(2, 5)
+
+
+_TOGETHER = (
+    *(_lost_and_deleted, _overtaken, _late_plans, _slow_move, _slow_move),
+    *(_hung_and_alone, _hung_and_alone),
+    *(_hidden_and_still, _hidden_and_still),
+)
 """Faults that alone are harmless, so that chance alone would rarely tell."""
 
 

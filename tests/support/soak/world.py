@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from functions.domain.lifecycle.state import Phase, Verb
@@ -124,6 +124,10 @@ class World:
         """Whether a fault of a kind is on now."""
         return bool(self.active(kind))
 
+    def open_window(self, fault: Fault) -> None:
+        """Let something be on for a while that nobody drew beforehand."""
+        self._windows.append(fault)
+
     def slow_s(self) -> float:
         """Return how much longer operations take now."""
         return sum(each.number for each in self.active(Kind.SLOW_OPERATIONS))
@@ -226,6 +230,17 @@ def _preempt(world: World, instance: Instance, _: Fault) -> None:
     world.compute.power_off(instance, "preempted", notice_s=30.0)
 
 
+def _hang_alone(world: World, instance: Instance, fault: Fault) -> None:
+    """Half of these VMs hang as a whole: only `max_run_duration` can end them."""
+    if world.dice.random() < 0.5:
+        instance.guest.hang()
+    else:
+        instance.guest.script_hangs = True
+    world.open_window(
+        replace(fault, kind=Kind.FUNCTIONS_DOWN, at_s=world.kernel.now_s + fault.number, number=0)
+    )
+
+
 def _take_name(world: World, _: Fault) -> None:
     for state in world.laws.states.values():
         name = f"ss-{state.job_id}-{state.incarnation + 1}"
@@ -282,6 +297,7 @@ _STRIKES: dict[Kind, Callable[[World, Fault], object]] = {
     Kind.HOST_ERROR: _to_vm(lambda world, vm, _: world.compute.power_off(vm, "host error")),
     Kind.SCRIPT_HANG: _to_vm(lambda _, vm, __: setattr(vm.guest, "script_hangs", True)),
     Kind.SCRIPT_FAILS: _to_vm(lambda _, vm, __: setattr(vm.guest, "script_fails", True)),
+    Kind.HUNG_AND_ALONE: _to_vm(_hang_alone),
     Kind.KERNEL_HANG: _to_vm(lambda _, vm, __: vm.guest.hang()),
     Kind.VM_FREEZE: _to_vm(lambda _, vm, fault: vm.guest.freeze(fault.for_s)),
     Kind.CLOCK_STEP: _to_vm(lambda _, vm, fault: vm.guest.process.step_clock(fault.number)),
