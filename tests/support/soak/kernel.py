@@ -27,6 +27,7 @@ class Machine:
         """Switch it on; its clock is `ahead_s` ahead of the true time."""
         self.kernel, self.name = kernel, name
         self.is_up = True
+        self.began_s = kernel.now_s
         self.on_exit: Callable[[int], None] = lambda _code: None
         self.on_death: Callable[[], None] = lambda: None
         self.frozen_until_s = 0.0

@@ -7,6 +7,8 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from greenlet import getcurrent
+
 from functions.domain.lifecycle.state import JobState, Phase, Purpose
 from functions.domain.lifecycle.vm import Vm, VmStatus
 from soak.faults import Kind, clock
@@ -40,6 +42,8 @@ class Laws:
         self._world = world
         self.violation = ""
         self._made: set[str] = set()
+        self._targets_s: dict[str, float] = {}
+        """When each VM was first named as a target."""
         self._calls: Counter[tuple[str, int]] = Counter()
         self.states: dict[str, JobState] = {}
         self.latest: dict[str, dict[str, object]] = {}
@@ -126,6 +130,8 @@ class Laws:
         state = decode(JobState, after.data, name=name)
         old = self.states.get(state.job_id)
         self.states[state.job_id] = state
+        if state.target is not None:
+            self._targets_s.setdefault(state.target.vm, self._world.kernel.now_s)
         if old is None:
             return
         # A person who resumes a job makes its plan of before void.
@@ -175,6 +181,8 @@ class Laws:
         target = state.target
         if target.purpose is not Purpose.MOVE or target.incarnation <= vm.incarnation:
             return
+        if self._targets_s[target.vm] > getcurrent().machine.began_s:
+            return  # Who deletes has looked before there was a successor.
         successor = self._world.compute.instances.get((target.compute_zone, target.vm))
         is_there = successor is not None and (
             successor.has_run or successor.status is VmStatus.TERMINATED
