@@ -9,7 +9,9 @@ BOUND = 60
 """Schedules in which a missing safeguard must show; these do within about 20."""
 
 
-@pytest.mark.parametrize("name", ["manifest last"])
+@pytest.mark.parametrize(
+    "name", ["manifest last", "lease check while training", "create before delete", "guest's timer"]
+)
 def test_a_missing_safeguard_is_noticed(name: str) -> None:
     """A simulation that cannot fail proves nothing; `docs/soak.md` has the others."""
     with MUTATIONS[name]():
