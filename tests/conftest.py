@@ -1,6 +1,7 @@
 """Settings that all tests share."""
 
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -53,4 +54,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileS
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return one worker more than there are processors: some tests mostly wait."""
-    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else 2
+    mine = os.sched_getaffinity(0) if sys.platform == "linux" else range(os.cpu_count() or 1)
+    return len(mine) + 1
