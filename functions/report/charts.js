@@ -12,6 +12,8 @@
       const { data, layout } = JSON.parse(chart.nextElementSibling.textContent);
       // A finger that moves over a chart scrolls the page.
       layout.dragmode = isTouch ? false : "zoom";
+      const ink = getComputedStyle(chart).color;
+      layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: ink, activecolor: ink };
       if (chart.clientWidth < 600) {
         // A legend of several lines above would take the chart's room.
         layout.legend = { orientation: "h", y: -0.16, yanchor: "top", x: 0, font: { size: 10 } };
