@@ -19,7 +19,12 @@
         layout.legend = { orientation: "h", y: -0.16, yanchor: "top", x: 0, font: { size: 10 } };
         chart.style.height = `${parseInt(chart.style.height) + 70}px`;
       }
-      await Plotly.newPlot(chart, data, layout, { displaylogo: false, displayModeBar: isTouch ? false : "hover", responsive: true });
+      await Plotly.newPlot(chart, data, layout, {
+        displaylogo: false,
+        displayModeBar: isTouch ? false : "hover",
+        responsive: true,
+        showSendToCloud: false, // nothing of a report leaves the machine
+      });
     }
     const resize = (width) => charts.forEach((chart) => { chart.style.width = width; Plotly.Plots.resize(chart); });
     addEventListener("beforeprint", () => resize("680px"));

@@ -60,6 +60,10 @@ def test_report_is_drawn_without_a_word_and_without_network(
     assert visit.page.locator(".js-plotly-plot .main-svg").count() >= charts
     assert visit.told == []
     assert [url for url in visit.asked if url != pages[name].as_uri()] == []
+    buttons = "buttons => buttons.map(button => button.dataset.title)"
+    offered = visit.page.locator(".modebar-btn").evaluate_all(buttons)
+    assert "Zoom in" in offered
+    assert not [title for title in offered if "Share" in title]
     paper = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
     ink = visit.page.locator(".xtick text").first.evaluate("e => getComputedStyle(e).fill")
     assert (paper, ink) == {

@@ -15,7 +15,11 @@ def write_page(file: Path, hours: dict[str, Any], summary: Summary, caption: str
 
     figures = [_hours(hours), _savings(summary)]
     parts = [
-        figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+        figure.to_html(
+            full_html=False,
+            include_plotlyjs=False,
+            config={"displaylogo": False, "showSendToCloud": False},
+        )
         for figure in figures
     ]
     file.write_text(
