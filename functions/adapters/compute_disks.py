@@ -14,12 +14,11 @@ from functions.adapters.compute_reading import (
     read_snapshot,
     short,
 )
-from functions.adapters.compute_refusals import refused
+from functions.adapters.compute_refusals import REFUSALS, exists, refused
 from functions.adapters.compute_request import as_uuid
 from functions.domain.lifecycle.disk import DataDiskSpec, Disk, Snapshot
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm
 from functions.errors import (
-    InvalidInputError,
     PermissionDeniedError,
     QuotaExceededError,
     StockOutError,
@@ -248,13 +247,9 @@ class ComputeEngineDisks:
         try:
             answer = self._calls.call(method, request, doing=doing, right=right)
         except AlreadyExistsError as error:
-            return refused(what, compute_zone, None, error)
-        except StockOutError as error:
-            return refused(what, compute_zone, FailureKind.STOCK_OUT, error)
-        except QuotaExceededError as error:
-            return refused(what, compute_zone, FailureKind.QUOTA, error)
-        except InvalidInputError as error:
-            return refused(what, compute_zone, FailureKind.OTHER, error)
+            return exists(what, compute_zone, error)
+        except REFUSALS as error:
+            return refused(what, compute_zone, error)
         return read_operation(answer, compute_zone)
 
     def _look(
@@ -284,7 +279,7 @@ class ComputeEngineDisks:
             answer = self._calls.call(method, request, doing=doing, right=right)
         except (NotFoundError, InUseError):  # Gone; or a VM got it meanwhile, and keeps it.
             return
-        except (StockOutError, QuotaExceededError, InvalidInputError) as error:
+        except REFUSALS as error:
             raise UnavailableError(f"{error} It is tried again.") from error
         _check(read_operation(answer, str(request.get("zone", ""))), doing=doing, right=right)
 

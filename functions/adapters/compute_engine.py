@@ -15,15 +15,13 @@ from functions.adapters.compute_errors import (
 from functions.adapters.compute_making import instance_of, read_template, template_name
 from functions.adapters.compute_metadata import is_set, with_values
 from functions.adapters.compute_reading import Owned, read_operation, read_vm
-from functions.adapters.compute_refusals import never_began, refused
+from functions.adapters.compute_refusals import REFUSALS, exists, never_began, refused
 from functions.adapters.compute_request import as_uuid
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec
 from functions.errors import (
     InvalidInputError,
     PermissionDeniedError,
-    QuotaExceededError,
     SchedulerError,
-    StockOutError,
     UnavailableError,
 )
 from vm_runtime.contract.instance import Attribute, Label
@@ -132,18 +130,14 @@ class ComputeEngineFleet:
             )
         except AlreadyExistsError as error:
             self._tell_whose(spec, error)
-            return refused(what, spec.compute_zone, None, error)
-        except StockOutError as error:
-            return refused(what, spec.compute_zone, FailureKind.STOCK_OUT, error)
-        except QuotaExceededError as error:
-            return refused(what, spec.compute_zone, FailureKind.QUOTA, error)
+            return exists(what, spec.compute_zone, error)
         except NotFoundError as error:
             # Deleted since it was read? Then to read it again says what to do.
             self._said.pop(template, None)
             self._properties(template)
-            return refused(what, spec.compute_zone, FailureKind.OTHER, error)
-        except (InvalidInputError, InUseError) as error:
-            return refused(what, spec.compute_zone, FailureKind.OTHER, error)
+            return refused(what, spec.compute_zone, error)
+        except (*REFUSALS, InUseError) as error:
+            return refused(what, spec.compute_zone, error)
         return read_operation(operation, spec.compute_zone)
 
     def operation(self, name: str, compute_zone: str) -> Operation:
@@ -166,7 +160,7 @@ class ComputeEngineFleet:
                 right="compute.zoneOperations.get",
             )
         except NotFoundError:
-            return Operation(name=name, compute_zone=compute_zone, done=True)
+            return Operation.over(name, compute_zone)
         return read_operation(operation, compute_zone)
 
     def stop(self, vm: Vm, *, request_id: str) -> None:
@@ -230,7 +224,7 @@ class ComputeEngineFleet:
             PermissionDeniedError: a right is missing.
         """
         what = f"VM {vm.name}"
-        gone = Operation(name=f"gone-{vm.name}", compute_zone=vm.compute_zone, done=True)
+        gone = Operation.over(f"gone-{vm.name}", vm.compute_zone)
         if not self._set_metadata(vm, metadata, request_id=f"{request_id}/metadata"):
             return gone
         place = {"project": self._project, "zone": vm.compute_zone, "instance": vm.name}
@@ -243,12 +237,8 @@ class ComputeEngineFleet:
             )
         except NotFoundError:
             return gone
-        except StockOutError as error:
-            return refused(what, vm.compute_zone, FailureKind.STOCK_OUT, error)
-        except QuotaExceededError as error:
-            return refused(what, vm.compute_zone, FailureKind.QUOTA, error)
-        except InvalidInputError as error:
-            return refused(what, vm.compute_zone, FailureKind.OTHER, error)
+        except REFUSALS as error:
+            return refused(what, vm.compute_zone, error)
         return read_operation(operation, vm.compute_zone)
 
     def _set_metadata(self, vm: Vm, wanted: Mapping[str, str], *, request_id: str) -> bool:
@@ -351,7 +341,7 @@ class ComputeEngineFleet:
             answer = self._calls.call(method, {**place, **request}, doing=doing, right=right)
         except NotFoundError:
             return
-        except (StockOutError, QuotaExceededError, InvalidInputError) as error:
+        except REFUSALS as error:
             raise UnavailableError(f"{error} It is tried again.") from error
         operation = read_operation(answer, vm.compute_zone)
         if operation.failure is FailureKind.DENIED:

@@ -143,15 +143,13 @@ def _on_disk(ports: Ports, sighting: Sighting, action: DiskAction) -> bool:
 def _ask(ports: Ports, sighting: Sighting, action: Insert | Start) -> bool:
     """Ask for a VM, and remember its operation."""
     seen, target = sighting.seen, action.target
-    operation = _begin(ports, seen, action)
+    operation = _start(ports, action) if isinstance(action, Start) else _insert(ports, seen, target)
     if operation.done and operation.failure is not None:
         _LOG.warning(
-            *(
-                "%s not made or started in %s: %s",
-                target.vm,
-                target.compute_zone,
-                operation.message,
-            ),
+            "%s not made or started in %s: %s",
+            target.vm,
+            target.compute_zone,
+            operation.message,
             extra={
                 "event": "insert_refused",
                 "job_id": seen.job.job_id,
@@ -164,23 +162,13 @@ def _ask(ports: Ports, sighting: Sighting, action: Insert | Start) -> bool:
     return _save(ports, sighting, asked)
 
 
-def _begin(ports: Ports, seen: Observation, action: Insert | Start) -> Operation:
-    if isinstance(action, Start):
-        return _start(ports, action)
-    return _insert(ports, seen, action.target)
-
-
 def _insert(ports: Ports, seen: Observation, target: Target) -> Operation:
     request = insert_request_id(target.vm)
     try:
         return ports.fleet.insert(_spec(ports, seen, target), request_id=request)
     except InvalidInputError as error:  # It would be refused again: patience ends in a message.
-        return Operation(
-            name="refused",
-            compute_zone=target.compute_zone,
-            done=True,
-            failure=FailureKind.OTHER,
-            message=str(error),
+        return Operation.over(
+            "refused", target.compute_zone, failure=FailureKind.OTHER, message=str(error)
         )
 
 

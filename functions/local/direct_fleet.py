@@ -1,6 +1,6 @@
 """The port `VmFleet` on a compute service of this very process: one machine, no HTTP between."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
@@ -32,32 +32,22 @@ class DirectFleet:
 
         Without quota the operation has failed.
         """
-        try:
-            with _mapped():
-                return _operation(self._compute.insert(spec, request_id=request_id))
-        except RefusedError as error:
-            failure = FailureKind.QUOTA if error.reason == _NO_QUOTA else None
-            return _done(spec.name, spec.compute_zone, str(error), failure)
+        return _begun(
+            (spec.name, spec.compute_zone),
+            lambda: self._compute.insert(spec, request_id=request_id),
+        )
 
     def start(self, vm: Vm, metadata: Mapping[str, str], *, request_id: str) -> Operation:
         """Set metadata of a stopped VM, then start it; a VM that is gone is a done operation."""
-        try:
-            with _mapped():
-                started = self._compute.start_vm(
-                    vm.name, vm.compute_zone, metadata, request_id=request_id
-                )
-                return _operation(started)
-        except RefusedError as error:
-            failure = FailureKind.QUOTA if error.reason == _NO_QUOTA else None
-            return _done(vm.name, vm.compute_zone, str(error), failure)
+        place = vm.name, vm.compute_zone
+        return _begun(
+            place, lambda: self._compute.start_vm(*place, metadata, request_id=request_id)
+        )
 
     def operation(self, name: str, compute_zone: str) -> Operation:
         """Look at an operation; an unknown one is done without failure."""
-        try:
-            with _mapped():
-                return _operation(self._compute.operation(name, compute_zone))
-        except RefusedError as error:
-            return _done(name, compute_zone, str(error), None)
+        place = name, compute_zone
+        return _begun(place, lambda: self._compute.operation(*place))
 
     def stop(self, vm: Vm, *, request_id: str) -> None:
         """Power off; a VM that is gone or down is fine."""
@@ -76,6 +66,16 @@ class DirectFleet:
             self._compute.set_attribute(vm.name, vm.compute_zone, attribute, request_id=request_id)
 
 
+def _begun(place: tuple[str, str], ask: Callable[[], OperationRecord]) -> Operation:
+    """Return the operation asked for; where it is refused, a done one of that name and zone."""
+    try:
+        with _mapped():
+            return ask().operation()
+    except RefusedError as error:
+        failure = FailureKind.QUOTA if error.reason == _NO_QUOTA else None
+        return Operation.over(*place, failure=failure, message=str(error))
+
+
 @contextmanager
 def _mapped() -> Iterator[None]:
     """Map refusals to the port's errors; what each call answers in its own way passes on."""
@@ -87,19 +87,3 @@ def _mapped() -> Iterator[None]:
         if error.status in {_GONE, _CONFLICT} or error.reason == _NO_QUOTA:
             raise
         raise PermissionDeniedError(f"this machine: {error}. Grant the right.") from error
-
-
-def _operation(record: OperationRecord) -> Operation:
-    return Operation(
-        name=record.name,
-        compute_zone=record.compute_zone,
-        done=record.done,
-        failure=record.failure,
-        message=record.message,
-    )
-
-
-def _done(name: str, compute_zone: str, message: str, failure: FailureKind | None) -> Operation:
-    return Operation(
-        name=name, compute_zone=compute_zone, done=True, failure=failure, message=message
-    )

@@ -60,17 +60,10 @@ class LocalDisks:
         try:
             answer = self._call("POST", url, data=data, params={REQUEST_ID: request_id})
         except AlreadyExistsError as error:
-            return Operation(
-                name="existing", compute_zone=compute_zone, done=True, message=str(error)
-            )
+            return Operation.over("existing", compute_zone, message=str(error))
         except InvalidInputError as error:
-            return Operation(
-                name="refused",
-                compute_zone=compute_zone,
-                done=True,
-                failure=FailureKind.OTHER,
-                message=str(error),
-            )
+            failure = FailureKind.OTHER
+            return Operation.over("refused", compute_zone, failure=failure, message=str(error))
         return OPERATION.validate_json(answer)
 
     def _delete(self, url: str, request_id: str) -> None:

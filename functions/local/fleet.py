@@ -1,6 +1,5 @@
 """The port `VmFleet` on the embedded cloud."""
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -11,7 +10,7 @@ from pydantic import SecretStr
 from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmSpec
 from functions.errors import QuotaExceededError
 from functions.local.calls import AlreadyExistsError, InUseError, NotFoundError, call
-from functions.local.front import SPEC, VMS
+from functions.local.front import METADATA, SPEC, VMS
 from functions.local.front_answers import OPERATION, REQUEST_ID
 
 
@@ -32,63 +31,27 @@ class LocalFleet:
 
         Without quota the operation has failed.
         """
-        data = SPEC.dump_json(spec)
+        data, place = SPEC.dump_json(spec), (spec.name, spec.compute_zone)
         try:
-            answer = self._call(
-                "POST", f"{self._url}/vms", data=data, params={REQUEST_ID: request_id}
-            )
+            return self._begin(f"{self._url}/vms", data, place, request_id)
         except AlreadyExistsError as error:
-            return Operation(
-                name=spec.name, compute_zone=spec.compute_zone, done=True, message=str(error)
-            )
-        except QuotaExceededError as error:
-            return Operation(
-                name=spec.name,
-                compute_zone=spec.compute_zone,
-                done=True,
-                failure=FailureKind.QUOTA,
-                message=str(error),
-            )
-        except InUseError as error:
-            return Operation(
-                name=spec.name,
-                compute_zone=spec.compute_zone,
-                done=True,
-                failure=FailureKind.OTHER,
-                message=str(error),
-            )
-        return OPERATION.validate_json(answer)
+            return Operation.over(*place, message=str(error))
 
     def start(self, vm: Vm, metadata: Mapping[str, str], *, request_id: str) -> Operation:
         """Set metadata of a stopped VM, then start it; gone is a done operation."""
         url = f"{self._url}/zones/{vm.compute_zone}/vms/{vm.name}/start"
+        data, place = METADATA.dump_json(dict(metadata)), (vm.name, vm.compute_zone)
         try:
-            answer = self._call(
-                "POST",
-                url,
-                data=json.dumps(dict(metadata)).encode(),
-                params={REQUEST_ID: request_id},
-            )
+            return self._begin(url, data, place, request_id)
         except NotFoundError as error:
-            return Operation(
-                name=vm.name, compute_zone=vm.compute_zone, done=True, message=str(error)
-            )
-        except QuotaExceededError as error:
-            return Operation(
-                name=vm.name,
-                compute_zone=vm.compute_zone,
-                done=True,
-                failure=FailureKind.QUOTA,
-                message=str(error),
-            )
-        return OPERATION.validate_json(answer)
+            return Operation.over(*place, message=str(error))
 
     def operation(self, name: str, compute_zone: str) -> Operation:
         """Look at an operation; an unknown one is done without failure."""
         try:
             answer = self._call("GET", f"{self._url}/zones/{compute_zone}/operations/{name}")
         except NotFoundError as error:
-            return Operation(name=name, compute_zone=compute_zone, done=True, message=str(error))
+            return Operation.over(name, compute_zone, message=str(error))
         return OPERATION.validate_json(answer)
 
     def stop(self, vm: Vm, *, request_id: str) -> None:
@@ -102,6 +65,16 @@ class LocalFleet:
     def set_interval_end(self, vm: Vm, end: datetime, *, request_id: str) -> None:
         """Tell a running VM when to stop, by its metadata; a VM that is gone is fine."""
         self._change("PUT", vm, "/interval-end", end.isoformat().encode(), request_id)
+
+    def _begin(self, url: str, data: bytes, place: tuple[str, str], request_id: str) -> Operation:
+        """Ask for a VM of this name in this compute zone; a lack is an operation that failed."""
+        try:
+            answer = self._call("POST", url, data=data, params={REQUEST_ID: request_id})
+        except QuotaExceededError as error:
+            return Operation.over(*place, failure=FailureKind.QUOTA, message=str(error))
+        except InUseError as error:
+            return Operation.over(*place, failure=FailureKind.OTHER, message=str(error))
+        return OPERATION.validate_json(answer)
 
     def _change(self, method: str, vm: Vm, what: str, data: bytes, request_id: str) -> None:
         url = f"{self._url}/zones/{vm.compute_zone}/vms/{vm.name}{what}"

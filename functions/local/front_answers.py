@@ -13,11 +13,4 @@ REQUEST_ID = "request_id"
 
 def answer(record: OperationRecord) -> Response:
     """Return the operation as the port shows it."""
-    operation = Operation(
-        name=record.name,
-        compute_zone=record.compute_zone,
-        done=record.done,
-        failure=record.failure,
-        message=record.message,
-    )
-    return Response(OPERATION.dump_json(operation), mimetype="application/json")
+    return Response(OPERATION.dump_json(record.operation()), mimetype="application/json")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
-from functions.domain.lifecycle.vm import FailureKind, Vm, VmStatus
+from functions.domain.lifecycle.vm import FailureKind, Operation, Vm, VmStatus
 from functions.errors import InvalidInputError
 from functions.local.faults import Faults
 from vm_runtime.contract.base import NonNegative, Positive, Utc, document
@@ -102,6 +102,16 @@ class OperationRecord:
     done: bool = False
     failure: FailureKind | None = None
     message: str = ""
+
+    def operation(self) -> Operation:
+        """Return it as the port shows it."""
+        return Operation(
+            name=self.name,
+            compute_zone=self.compute_zone,
+            done=self.done,
+            failure=self.failure,
+            message=self.message,
+        )
 
 
 def check_labelled(labels: dict[str, str], metadata: dict[str, str]) -> None:

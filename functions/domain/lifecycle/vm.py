@@ -93,3 +93,12 @@ class Operation:
     """Set once it is done and has failed: a stock-out surfaces here, not in the call."""
     message: str = ""
     """What Compute Engine said."""
+
+    @classmethod
+    def over(
+        cls, name: str, compute_zone: str, *, failure: FailureKind | None = None, message: str = ""
+    ) -> "Operation":
+        """Return one that is done, as where a call was refused or had nothing to do."""
+        return cls(
+            name=name, compute_zone=compute_zone, done=True, failure=failure, message=message
+        )
