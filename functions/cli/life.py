@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from functions.cli.jobfile import read_source
-from functions.cli.local.wanted import deadline_of
+from functions.cli.quantities import deadline_of
 from functions.domain.lifecycle.state import Phase, Verb
 from functions.handlers.documents import Documents
 from functions.handlers.finding import find_state

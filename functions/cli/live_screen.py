@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -35,11 +35,6 @@ class LiveScreen:
         """Give the terminal back; the last view stays."""
         if self._live:
             self._live.stop()
-
-    def _update(self, view: RenderableType) -> None:
-        """Replace the view; nothing where there is none."""
-        if self._live:
-            self._live.update(view, refresh=True)
 
     def _print(self, text: str) -> None:
         """Print a line that stays, above the view if there is one."""

@@ -15,8 +15,9 @@ from functions.cli.local.carbon import source_of
 from functions.cli.local.folder import Folder, Saved
 from functions.cli.local.machine import timing_of
 from functions.cli.local.output import Output
-from functions.cli.local.wanted import Wanted, check_command, check_script, deadline_of
+from functions.cli.local.wanted import Wanted, check_command, check_script
 from functions.cli.local.wanted import grid_zone_of as known_grid_zone
+from functions.cli.quantities import deadline_of
 from functions.domain.regions import GRID_ZONES
 from functions.errors import InvalidInputError
 

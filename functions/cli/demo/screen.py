@@ -30,7 +30,7 @@ class Screen(LiveScreen):
         """Show the job now; `events` ascending."""
         if self._live:
             view = live_view(documents, events, self._look, speed=self._speed, note=self._note)
-            self._update(view)
+            self._live.update(view, refresh=True)
             return
         if not self._told:
             self._print(title(documents, self._speed))

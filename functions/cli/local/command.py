@@ -10,9 +10,9 @@ from rich.text import Text
 
 from functions.cli.commands.local import WRAP
 from functions.cli.local.folder import NAME, Folder
-from functions.cli.local.wanted import Wanted, check_command, check_script, deadline_of
+from functions.cli.local.wanted import Wanted, check_command, check_script
 from functions.cli.local.wanted import grid_zone_of as known_grid_zone
-from functions.cli.simulate.quantities import minutes_of, watts_of
+from functions.cli.quantities import deadline_of, minutes_of, watts_of
 from functions.errors import InvalidInputError
 
 _LONGEST_ID = 40

@@ -71,7 +71,7 @@ class Terminal(LiveScreen):
         self._print_output()
         if self._live:
             view = local_view(documents, self._look, speed=self._speed)
-            self._update(view)
+            self._live.update(view, refresh=True)
             return
         if not self._told:
             self._print(title_line(documents, self._speed))

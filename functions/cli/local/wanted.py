@@ -4,10 +4,11 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from functions.cli.quantities import deadline_of
 from functions.domain.regions import GRID_ZONES, LOCAL_REGIONS, check_job
 from functions.errors import InvalidInputError
 from functions.near_name import did_you_mean
@@ -114,32 +115,6 @@ def grid_zone_of(text: str) -> str:
         f"--grid-zone: expected one of {', '.join(sorted(GRID_ZONES))}, found {text!r}"
         f"{did_you_mean(wanted, GRID_ZONES)}."
     )
-
-
-def deadline_of(text: str, now: datetime) -> datetime:
-    """Return a time with offset, or so long after `now`.
-
-    Raises:
-        InvalidInputError: it is neither.
-    """
-    from functions.cli.simulate.quantities import minutes_of  # noqa: PLC0415 - avoids a cycle
-
-    try:
-        time = datetime.fromisoformat(text.strip())
-    except ValueError:
-        try:
-            return now + timedelta(minutes=minutes_of(text, of="--deadline"))
-        except OverflowError as error:
-            raise InvalidInputError(
-                f"--deadline: expected a time that a calendar has, found {text!r}. Give an earlier"
-                " one."
-            ) from error
-    if time.tzinfo is None:
-        raise InvalidInputError(
-            f"--deadline: expected a duration such as 24h, or a time with its offset such as"
-            f" {text.strip()}Z, found {text!r}"
-        )
-    return time
 
 
 def check_script(script: Path) -> None:

@@ -75,7 +75,7 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
     json: JsonOption = False,
 ) -> None:
     """Replay jobs over recorded hours: what would have been saved, in grams, by which way."""
-    from functions.cli.simulate.quantities import (  # noqa: PLC0415 - `--help` needs none of it
+    from functions.cli.quantities import (  # noqa: PLC0415 - `--help` needs none of it
         hour_of,
         minutes_of,
         regions_of,
@@ -114,7 +114,7 @@ def _one_of(found: str, known: tuple[str, ...], *, of: str) -> Any:  # noqa: ANN
 
 
 def _hours(text: str, *, of: str) -> int:
-    from functions.cli.simulate.quantities import minutes_of  # noqa: PLC0415 - as above
+    from functions.cli.quantities import minutes_of  # noqa: PLC0415 - as above
 
     minutes = minutes_of(text, of=of)
     if minutes % 60:

@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from functions.cli.simulate.quantities import hour_of, minutes_of, regions_of, watts_of
+from functions.cli.quantities import hour_of, minutes_of, regions_of, watts_of
 from functions.cli.simulate.wanted import WantedJob
 from functions.errors import InvalidInputError
 

@@ -11,9 +11,9 @@ from rich.progress import Progress
 
 from forecaster.history import HistoryFileError
 from forecaster.series import IntensityHistory
+from functions.cli.quantities import regions_of
 from functions.cli.simulate.jobs_file import Defaults, read_jobs
 from functions.cli.simulate.picture import draw
-from functions.cli.simulate.quantities import regions_of
 from functions.cli.simulate.scene import How, Kind, Scene, make_scene
 from functions.cli.simulate.show import as_json, print_json, print_table
 from functions.cli.simulate.wanted import Study, WantedJob, one_a_day, study

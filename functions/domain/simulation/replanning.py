@@ -4,6 +4,8 @@ The plan is the planner's own optimum (`functions.domain.plan.optimum`), and whe
 left by its own rule (`functions.domain.plan.leaving`).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from functions.domain.plan.grid import HOUR_MIN
@@ -94,29 +96,9 @@ def _spans(runs: Runs) -> list[tuple[int, int, int]]:
 
 def _staying(problem: Problem, place: int) -> Runs | None:
     """Return the best runs in `place` alone."""
-    runs = cheapest_runs(
-        Problem(
-            edges_min=problem.edges_min,
-            per_min=np.ascontiguousarray(problem.per_min[:, [place]]),
-            work_min=problem.work_min,
-            overheads=problem.overheads,
-            running=0,
-        )
-    )
-    return (
-        None
-        if runs is None
-        else tuple(
-            Run(
-                place=place,
-                begin_min=run.begin_min,
-                end_min=run.end_min,
-                overhead_min=run.overhead_min,
-                entry=run.entry,
-            )
-            for run in runs
-        )
-    )
+    alone = np.ascontiguousarray(problem.per_min[:, [place]])
+    runs = cheapest_runs(replace(problem, per_min=alone, running=0))
+    return None if runs is None else tuple(replace(run, place=place) for run in runs)
 
 
 def _cost(problem: Problem, runs: Runs) -> float:

@@ -1,7 +1,7 @@
 """Reads what people write: `12h`, `250W`, `eu`, `2024-01-01`."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from functions.domain.regions import REGIONS
 from functions.errors import InvalidInputError
@@ -22,6 +22,30 @@ def minutes_of(text: str, *, of: str) -> int:
     if minutes <= 0:
         raise InvalidInputError(f"{of}: expected a duration such as 12h, 90m or 2d, found {text!r}")
     return minutes
+
+
+def deadline_of(text: str, now: datetime) -> datetime:
+    """Return a time with offset, or so long after `now`.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        try:
+            return now + timedelta(minutes=minutes_of(text, of="--deadline"))
+        except OverflowError as error:
+            raise InvalidInputError(
+                f"--deadline: expected a time that a calendar has, found {text!r}. Give an earlier"
+                " one."
+            ) from error
+    if time.tzinfo is None:
+        raise InvalidInputError(
+            f"--deadline: expected a duration such as 24h, or a time with its offset such as"
+            f" {text.strip()}Z, found {text!r}"
+        )
+    return time
 
 
 def watts_of(text: str, *, of: str) -> float:
