@@ -170,3 +170,4 @@ def test_pictures_are_drawn(history: Path, tmp_path: Path) -> None:
     assert "<script src=" not in page
     assert "Baseline: run now, here" in page
     assert "ran in FR" in page
+    assert '"showSendToCloud": false' in page  # nothing of it leaves the machine
