@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import fields
 from typing import Any
 
 from forecaster.series import Forecast
 from functions.domain.lifecycle.state import JobState
 from functions.domain.plan.document import Plan
 from vm_runtime.contract.checkpoint import Latest
-from vm_runtime.contract.codec import DocumentError, decode
+from vm_runtime.contract.codec import decode
 from vm_runtime.contract.job import Job
 from vm_runtime.contract.lease import Lease
 from vm_runtime.contract.progress import Progress
@@ -27,18 +25,33 @@ KINDS: tuple[tuple[Callable[[str], bool], type[Any]], ...] = (
 )
 
 
+FROM_THE_BEGINNING: dict[type[Any], set[str]] = {
+    Job: {"allowed_regions", "job_id", "machine_type", "power_w", "submitted_at"},
+    JobState: {"job_id"},
+    Plan: {
+        *("alternatives", "created_at", "deadline", "expected_gco2eq", "forecast_origin"),
+        *("forecast_source", "intervals", "job_id", "meets_deadline", "plan_id", "reason"),
+        "work_left_h",
+    },
+    Lease: {"acquired_at", "expires_at", "holder", "incarnation", "job_id"},
+    Progress: {"heartbeat_at", "incarnation", "job_id", "state", "vm"},
+    Latest: {"checkpoint_id", "incarnation", "step", "updated_at"},
+    Forecast: {"model_version", "origin", "source", "zones"},
+}
+"""What schema version 1 requires; to require more would be another version."""
+
+
 def as_an_older_version_wrote_it(kind: type[Any], data: bytes) -> bytes:
-    """Return the document without what may be left out and says nothing: later fields are such."""
-    document = json.loads(data)
-    for field in fields(kind):
-        if field.name == "schema_version" or field.name not in document:
-            continue
-        without = {key: value for key, value in document.items() if key != field.name}
-        with suppress(DocumentError):  # it was required from the beginning
-            if decode(kind, json.dumps(without).encode(), name="older") == decode(
-                kind, data, name="newer"
-            ):
-                document = without
+    """Return the document without what may be left out and says nothing: later fields are such.
+
+    Raises:
+        DocumentError: a field that came later may not be left out.
+    """
+    document, newer = json.loads(data), decode(kind, data, name="newer")
+    for name in sorted(document.keys() - FROM_THE_BEGINNING[kind] - {"schema_version"}):
+        without = {key: value for key, value in document.items() if key != name}
+        if decode(kind, json.dumps(without).encode(), name=f"without {name}") == newer:
+            document = without
     return json.dumps(document).encode()
 
 
